@@ -1,0 +1,179 @@
+// Package cluster is the contract for what nodes share: which channels are
+// occupied where, who is in them, and how an event reaches every subscriber.
+//
+// Implementations are cluster/memory, for a node on its own, and later one on
+// Redis; both pass the contract test in cluster/contract.
+package cluster
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"dunlin/protocol"
+)
+
+// ErrUnavailable is why an operation was refused that needs something that is
+// down or overloaded. Nothing of it was done. The HTTP API answers 503 with
+// Retry-After.
+var ErrUnavailable = errors.New("engine unavailable")
+
+// Flags say how the engine is to treat a channel. They are fixed by its first
+// subscription on a node and the same in all calls until its last is gone.
+type Flags uint8
+
+const (
+	TrackOccupancy Flags = 1 << iota // somebody hears of occupied and vacated
+	HasMembers                       // a presence channel
+	TrackMembers                     // somebody hears of member_added and member_removed
+	IsUser                           // not a channel but a signed-in user; see UserKey
+)
+
+// Message is one event on its way to the subscribers of a channel.
+type Message struct {
+	Frame  *protocol.Frame
+	Except protocol.SocketID // this connection, on whichever node, does not get it
+}
+
+// Publication is an event to be published.
+type Publication struct {
+	Channel protocol.ChannelKey
+	Message
+	Keep time.Duration // keep it as the channel's last event for so long; 0: do not
+	Want Info          // counts to answer with
+}
+
+// Receipt answers a publication; a count that was not wanted is 0.
+type Receipt struct {
+	Subscriptions int
+	Users         int
+}
+
+// Info selects what a query answers.
+type Info uint8
+
+const (
+	WantSubscriptions Info = 1 << iota
+	WantUsers
+	WantCache
+)
+
+// ChannelInfo is the state of a channel over all nodes. Fields that were not
+// wanted are zero.
+type ChannelInfo struct {
+	Occupied      bool
+	Subscriptions int
+	Users         int
+	Last          *Last // nil: nothing kept
+}
+
+// Last is the last event of a channel that keeps one.
+type Last struct {
+	Frame *protocol.Frame
+	TTL   time.Duration // left
+}
+
+// Roster is the membership of a presence channel as the engine knows it. Members
+// is nil unless this is the first roster since Attach: later ones are reached by
+// the changes that the Handler was told.
+type Roster struct {
+	Version uint64
+	Members []protocol.Member
+}
+
+// MemberChange is one user's first connection over all nodes, or last.
+// Versions of a channel only grow.
+type MemberChange struct {
+	Version uint64
+	Added   bool
+	Member  protocol.Member // Data is "" when removed
+}
+
+// UserKey names a signed-in user where a channel is asked for. No channel has
+// such a name.
+func UserKey(app, user string) protocol.ChannelKey {
+	return protocol.ChannelKey{App: app, Name: "#user-" + user}
+}
+
+// Engine shares state between nodes. All methods may be called from any
+// goroutine. Occupy, Attach, Detach, Join, Leave, Last, Watch and Unwatch never
+// block and never call the Handler or a callback inside the call; the caller may
+// hold locks, under which it makes the calls for one channel in order. The others
+// are called without locks: Offer does not block but may call the Handler, the
+// rest may block as well.
+//
+// The engine is told desired state, not increments: "this node now has 3
+// subscriptions". What is told twice counts once.
+type Engine interface {
+	// Run serves until ctx ends. It is called once, and before any other method.
+	Run(ctx context.Context, h Handler) error
+
+	// Occupy says that this node now has count subscriptions to ch.
+	Occupy(ch protocol.ChannelKey, f Flags, count int)
+
+	// Attach makes the events of ch flow to the Handler. It reports true when they
+	// do already, and done is not called; else done is called once they do (nil) or
+	// when that failed.
+	Attach(ch protocol.ChannelKey, done func(error)) (live bool)
+
+	// Detach ends what Attach began. Events may still come for a moment.
+	Detach(ch protocol.ChannelKey)
+
+	// Join says that a user has a first connection in ch on this node; Attach came
+	// before. done is called after the Handler was told every change up to the
+	// roster's version, and the member is in it. After an error the member is not.
+	Join(ch protocol.ChannelKey, f Flags, m protocol.Member, done func(Roster, error))
+
+	// Leave says that a user's last connection in ch on this node is gone. A Join
+	// still under way is cancelled by it: its done may be called nonetheless.
+	Leave(ch protocol.ChannelKey, f Flags, user string)
+
+	// Last asks for the last event of ch. done gets it, or nil, in order with
+	// Handler.Event: events before it are not newer, events after it are not older.
+	Last(ch protocol.ChannelKey, done func(*Last, error))
+
+	// Watch asks which of these users are signed in, and for Handler.Online of each
+	// from then on, until Unwatch. Calls are counted per user.
+	Watch(app string, users []string, done func(online []string, err error))
+
+	// Unwatch undoes one Watch of each user.
+	Unwatch(app string, users []string)
+
+	// Publish delivers events in their order, all or none: on an error nothing was
+	// published. It waits at most until ctx ends.
+	Publish(ctx context.Context, p []Publication) ([]Receipt, error)
+
+	// Offer publishes one event without waiting, for callers that must not block. It
+	// reports false, having done nothing, when the engine can not take it now.
+	Offer(p Publication) bool
+
+	// Channels lists the occupied channels of an app whose names begin with prefix.
+	Channels(ctx context.Context, app, prefix string, want Info) (map[string]ChannelInfo, error)
+
+	// Channel describes one channel, occupied or not.
+	Channel(ctx context.Context, ch protocol.ChannelKey, want Info) (ChannelInfo, error)
+
+	// Members lists the members of a presence channel.
+	Members(ctx context.Context, ch protocol.ChannelKey) ([]protocol.Member, error)
+
+	// Terminate has every node's Handler end the connections signed in as user.
+	Terminate(ctx context.Context, app, user string) error
+
+	// Health says whether the engine can do its work now; nil is healthy.
+	Health() error
+}
+
+// Handler is the node's side. Its methods are called by the engine, one call at a
+// time for each channel and in that channel's order. They must not block, and may
+// call the Engine's methods that do not block.
+type Handler interface {
+	Event(ch protocol.ChannelKey, m Message)
+	Member(ch protocol.ChannelKey, c MemberChange)
+	// Resync replaces what the node knows of a presence channel after changes were
+	// lost; the Handler works out the differences.
+	Resync(ch protocol.ChannelKey, r Roster)
+	// Online says that a watched user signed in first, or left last.
+	Online(app, user string, online bool)
+	// Terminate ends the local connections signed in as user.
+	Terminate(app, user string)
+}

@@ -1,0 +1,90 @@
+package protocol
+
+import (
+	"strconv"
+	"unicode/utf8"
+)
+
+// Error is what a client is told: the data of pusher:error, and the code and
+// reason of the close frame when the error ends the connection. Code 0 is sent
+// as null and never closes (PROTOCOL 1.28, 1.35).
+type Error struct {
+	Code    int
+	Message string
+}
+
+func (e *Error) Error() string {
+	if e.Code == 0 {
+		return e.Message
+	}
+	return strconv.Itoa(e.Code) + " " + e.Message
+}
+
+// Codes that dunlin sends (PROTOCOL 1.35). 40xx: do not reconnect; 41xx: back
+// off; 42xx: reconnect at once; 43xx: an event only, never a close code (1.36).
+const (
+	CodeTLSOnly         = 4000
+	CodeNoApp           = 4001
+	CodeAppDisabled     = 4003
+	CodeOverQuota       = 4004
+	CodePathNotFound    = 4005
+	CodeBadVersion      = 4006
+	CodeOldProtocol     = 4007
+	CodeNoProtocol      = 4008
+	CodeUnauthorized    = 4009
+	CodeOverCapacity    = 4100
+	CodeReconnect       = 4200
+	CodePongTimeout     = 4201
+	CodeInactive        = 4202
+	CodeClientEventRate = 4301
+	CodeWatchlistLimit  = 4302
+)
+
+// Errors that end a connection and carry nothing of the request.
+var (
+	ErrAppDisabled  = &Error{CodeAppDisabled, "Application disabled"}
+	ErrPathNotFound = &Error{CodePathNotFound, "Path not found"}
+	ErrBadVersion   = &Error{CodeBadVersion, "Invalid version string format"}
+	ErrOldProtocol  = &Error{CodeOldProtocol, "Unsupported protocol version"}
+	ErrNoProtocol   = &Error{CodeNoProtocol, "No protocol version supplied"}
+	ErrOverCapacity = &Error{CodeOverCapacity, "Over capacity"}
+	ErrReconnect    = &Error{CodeReconnect, "Please reconnect immediately"}
+	ErrPongTimeout  = &Error{CodePongTimeout, "Pong reply not received"}
+)
+
+// Errors that leave the connection open and carry nothing of the message.
+var (
+	ErrInvalidJSON        = &Error{0, "Received invalid JSON"}
+	ErrBinaryMessage      = &Error{0, "Binary messages are not supported"}
+	ErrClientEventRate    = &Error{CodeClientEventRate, "Client event rejected due to rate limit"}
+	ErrClientEventsOff    = &Error{0, "To send client events, you must enable this feature in the Settings page of your dashboard."}
+	ErrClientEventChannel = &Error{0, "Client event rejected - only supported on private and presence channels"}
+	ErrClientEventShape   = &Error{0, "Invalid client event (must contain channel and data)"}
+	ErrAuthFormat         = &Error{0, "Invalid format: auth must have the format key:signature"}
+)
+
+// ErrUnknownKey is the refusal of a key that no app has (PROTOCOL 1.35).
+func ErrUnknownKey(key string) *Error {
+	return &Error{CodeNoApp, unknownKeyText(key)}
+}
+
+func unknownKeyText(key string) string {
+	return "App key " + key + " not in this cluster. Did you forget to specify the cluster?"
+}
+
+// maxReason is what a close frame leaves for its reason (RFC 6455 §5.5).
+const maxReason = 123
+
+// Reason returns the message cut, between characters, to what fits in a close
+// frame (PROTOCOL 1.33).
+func (e *Error) Reason() string {
+	s := e.Message
+	if len(s) <= maxReason {
+		return s
+	}
+	n := maxReason
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}

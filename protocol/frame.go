@@ -1,0 +1,58 @@
+package protocol
+
+// Frame is one server message with its wire forms, immutable once made: loops
+// share its pointer and write its bytes to any number of connections.
+type Frame struct {
+	ws     []byte // RFC 6455 §5.2 frame: FIN, text, unmasked
+	header uint8  // length of the header at the start of ws
+}
+
+// frameHeadroom is the longest header of an unmasked frame; encoders leave that
+// much at the start of their buffer so that no payload is ever moved.
+const frameHeadroom = 10
+
+// Lengths from which the payload length takes two and eight more bytes.
+const (
+	len16 = 126
+	len64 = 1 << 16
+)
+
+// NewFrame makes a text frame of a copy of payload.
+func NewFrame(payload []byte) *Frame {
+	b := make([]byte, frameHeadroom, frameHeadroom+len(payload))
+	return frameOf(append(b, payload...))
+}
+
+// frameOf makes a frame of a buffer that begins with frameHeadroom free bytes,
+// and keeps the buffer.
+//
+//	byte 0      FIN 1, RSV 000, opcode 0001 (text)
+//	byte 1      MASK 0, length 0..125, or 126: 2 bytes follow, or 127: 8 bytes
+func frameOf(b []byte) *Frame {
+	n := len(b) - frameHeadroom
+	switch {
+	case n < len16:
+		b = b[frameHeadroom-2:]
+		b[0], b[1] = 0x81, byte(n)
+		return &Frame{ws: b, header: 2}
+	case n < len64:
+		b = b[frameHeadroom-4:]
+		b[0], b[1], b[2], b[3] = 0x81, 126, byte(n>>8), byte(n)
+		return &Frame{ws: b, header: 4}
+	default:
+		b[0], b[1] = 0x81, 127
+		for i := range 8 {
+			b[2+i] = byte(uint64(n) >> (56 - 8*i))
+		}
+		return &Frame{ws: b, header: 10}
+	}
+}
+
+// WebSocket returns the whole frame as a server sends it. Read only.
+func (f *Frame) WebSocket() []byte { return f.ws }
+
+// Payload returns the JSON text. Read only.
+func (f *Frame) Payload() []byte { return f.ws[f.header:] }
+
+// Size is the number of bytes of the WebSocket form.
+func (f *Frame) Size() int { return len(f.ws) }
