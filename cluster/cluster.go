@@ -8,6 +8,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"dunlin/protocol"
@@ -33,14 +34,14 @@ const (
 type Message struct {
 	Frame  *protocol.Frame
 	Except protocol.SocketID // this connection, on whichever node, does not get it
+	Keep   time.Duration     // it is its channel's last event for so long (PROTOCOL 2.43); 0: it is not
 }
 
 // Publication is an event to be published.
 type Publication struct {
 	Channel protocol.ChannelKey
 	Message
-	Keep time.Duration // keep it as the channel's last event for so long; 0: do not
-	Want Info          // counts to answer with
+	Want Info // counts to answer with
 }
 
 // Receipt answers a publication; a count that was not wanted is 0.
@@ -89,11 +90,16 @@ type MemberChange struct {
 	Member  protocol.Member // Data is "" when removed
 }
 
+const userPrefix = "#user-"
+
 // UserKey names a signed-in user where a channel is asked for. No channel has
 // such a name.
 func UserKey(app, user string) protocol.ChannelKey {
-	return protocol.ChannelKey{App: app, Name: "#user-" + user}
+	return protocol.ChannelKey{App: app, Name: userPrefix + user}
 }
+
+// UserOf is the user that UserKey named.
+func UserOf(ch protocol.ChannelKey) string { return strings.TrimPrefix(ch.Name, userPrefix) }
 
 // Engine shares state between nodes. All methods may be called from any
 // goroutine. Occupy, Attach, Detach, Join, Leave, Last, Watch and Unwatch never
@@ -105,8 +111,12 @@ func UserKey(app, user string) protocol.ChannelKey {
 // The engine is told desired state, not increments: "this node now has 3
 // subscriptions". What is told twice counts once.
 type Engine interface {
-	// Run serves until ctx ends. It is called once, and before any other method.
-	Run(ctx context.Context, h Handler) error
+	// Start begins to serve, with h to tell. It is called once, and before any other
+	// method.
+	Start(h Handler) error
+
+	// Close ends what Start began and waits for it. No method is called afterwards.
+	Close() error
 
 	// Occupy says that this node now has count subscriptions to ch.
 	Occupy(ch protocol.ChannelKey, f Flags, count int)
@@ -129,7 +139,8 @@ type Engine interface {
 	Leave(ch protocol.ChannelKey, f Flags, user string)
 
 	// Last asks for the last event of ch. done gets it, or nil, in order with
-	// Handler.Event: events before it are not newer, events after it are not older.
+	// Handler.Event: the events handed over before done are not newer than it, and
+	// those after it are.
 	Last(ch protocol.ChannelKey, done func(*Last, error))
 
 	// Watch asks which of these users are signed in, and for Handler.Online of each
@@ -163,9 +174,14 @@ type Engine interface {
 	Health() error
 }
 
-// Handler is the node's side. Its methods are called by the engine, one call at a
-// time for each channel and in that channel's order. They must not block, and may
-// call the Engine's methods that do not block.
+// Handler is the node's side. The engine calls it from any goroutine, never with
+// a lock held that one of its non-blocking methods takes, so that the Handler may
+// call those. Its methods must not block.
+//
+// Events of a channel come in that channel's order, and so do its member changes
+// together with the answers to Join; there is no order between the two. Where the
+// engine has no order of its own, since publishers on this node are all there
+// are, calls for one channel may overlap and the Handler decides the order.
 type Handler interface {
 	Event(ch protocol.ChannelKey, m Message)
 	Member(ch protocol.ChannelKey, c MemberChange)

@@ -21,7 +21,7 @@ type ClientMessage struct {
 // in browsers.
 func DecodeClient(payload []byte) (ClientMessage, *Error) {
 	text := string(payload)
-	if tooDeep(text) || !gjson.Valid(text) {
+	if TooDeep(text) || !gjson.Valid(text) {
 		return ClientMessage{}, ErrInvalidJSON
 	}
 	root := gjson.Parse(text)
@@ -53,7 +53,7 @@ func DecodeClient(payload []byte) (ClientMessage, *Error) {
 func (m ClientMessage) object() (gjson.Result, bool) {
 	d := m.Data
 	if d.Type == gjson.String {
-		if tooDeep(d.Str) || !gjson.Valid(d.Str) {
+		if TooDeep(d.Str) || !gjson.Valid(d.Str) {
 			return d, false
 		}
 		d = gjson.Parse(d.Str)
@@ -145,7 +145,7 @@ type Member struct {
 // DecodeMember reads channel_data (PROTOCOL 2.31) under an app's limits: maxID
 // characters of user id, maxInfo bytes of user_info as it was sent; 0 is no limit.
 func DecodeMember(channelData string, maxID, maxInfo int) (Member, *Error) {
-	if tooDeep(channelData) || !gjson.Valid(channelData) {
+	if TooDeep(channelData) || !gjson.Valid(channelData) {
 		return Member{}, &Error{0, "Invalid channel_data: not valid JSON"}
 	}
 	root := gjson.Parse(channelData)

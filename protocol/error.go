@@ -88,3 +88,56 @@ func (e *Error) Reason() string {
 	}
 	return s[:n]
 }
+
+// Refusals that repeat what the client sent, none of which closes.
+
+// ErrUnknownEvent answers an event that no client may send (PROTOCOL 1.42, 3.2).
+func ErrUnknownEvent(name string) *Error {
+	return &Error{0, "Unknown event: " + clip(name) + " (client events begin with " + ClientEventPrefix + ")"}
+}
+
+// ErrAlreadySubscribed answers a repeated subscribe (PROTOCOL 2.25).
+func ErrAlreadySubscribed(channel string) *Error {
+	return &Error{0, "Existing subscription to channel " + clip(channel)}
+}
+
+// ErrNoSubscription answers an unsubscribe without a subscribe (PROTOCOL 2.26).
+func ErrNoSubscription(channel string) *Error {
+	return &Error{0, "No current subscription to channel " + clip(channel) + ", or subscription in progress"}
+}
+
+// ErrAuthRequired answers a subscribe without auth (PROTOCOL 2.19).
+func ErrAuthRequired(channel string) *Error {
+	return &Error{0, "Auth info required to subscribe to " + clip(channel)}
+}
+
+// ErrAuthKey answers an auth string with another app's key (PROTOCOL 2.19).
+func ErrAuthKey(key string) *Error {
+	return &Error{0, "Invalid key in subscription auth data: '" + clip(key) + "'"}
+}
+
+// ErrAuthSignature answers a wrong signature (PROTOCOL 2.19).
+func ErrAuthSignature(signed []byte, got string) *Error {
+	return &Error{0, "Invalid signature: Expected HMAC SHA256 hex digest of " + string(signed) + ", but got " + clip(got)}
+}
+
+// ErrChannelDataRequired answers a presence subscribe that names no user
+// (PROTOCOL 2.31).
+func ErrChannelDataRequired(channel string) *Error {
+	return &Error{0, "Invalid channel_data: " + clip(channel) + " needs a user_id"}
+}
+
+// ErrTooManyMembers answers a user beyond the member limit (PROTOCOL 2.39b).
+func ErrTooManyMembers(limit int) *Error {
+	return &Error{0, "The maximum members per presence channel limit was reached (" + strconv.Itoa(limit) + " members)"}
+}
+
+// ErrTooManyChannels answers a subscribe beyond the connection's limit.
+func ErrTooManyChannels(limit int) *Error {
+	return &Error{0, "The maximum channels per connection limit was reached (" + strconv.Itoa(limit) + " channels)"}
+}
+
+// ErrUnavailable answers a subscribe that the engine could not serve.
+func ErrUnavailable(channel string) *Error {
+	return &Error{0, "Temporarily unable to subscribe to " + clip(channel)}
+}

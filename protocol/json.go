@@ -61,9 +61,9 @@ func appendEscape(b []byte, c byte) []byte {
 // maxDepth is how deep JSON from outside may nest. Parsers recurse once a level.
 const maxDepth = 128
 
-// tooDeep reports whether text nests arrays and objects deeper than maxDepth,
+// TooDeep reports whether text nests arrays and objects deeper than maxDepth,
 // without recursion. It need not be valid JSON.
-func tooDeep(text string) bool {
+func TooDeep(text string) bool {
 	depth, quoted := 0, false
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {

@@ -1,0 +1,135 @@
+package channels
+
+import (
+	"hash/maphash"
+	"strings"
+	"sync"
+
+	"dunlin/cluster"
+	"dunlin/protocol"
+)
+
+const stripeCount = 256
+
+// directory finds the entry of a channel.
+type directory struct {
+	seed    maphash.Seed
+	stripes [stripeCount]stripe
+}
+
+type stripe struct {
+	mu sync.RWMutex
+	// Guarded by mu
+	entries map[protocol.ChannelKey]*entry
+}
+
+// entry is what the loops of a node agree on about one channel. It exists while
+// the node has subscriptions to it, joining ones included.
+type entry struct {
+	// Static after construction
+	key   protocol.ChannelKey
+	kind  protocol.Kind
+	flags cluster.Flags
+
+	mu sync.Mutex
+	// Guarded by mu
+	gone    bool     // no longer in the directory: look again
+	mask    uint64   // bit i: loop i has a room
+	serial  uint64   // of the latest message
+	refs    int      // subscriptions on this node
+	topic   topic    // whether events reach this node
+	attach  int      // numbers the calls of Attach, so that late answers are known
+	waiting []waiter // subscriptions that can not begin yet
+	roster  *roster  // presence channels only
+}
+
+// topic is how far a channel's way from the engine is.
+type topic uint8
+
+const (
+	topicNone topic = iota
+	topicAttaching
+	topicLive
+)
+
+// waiter is a subscription that waits for the engine.
+type waiter struct {
+	shard *Shard
+	sub   *subscription
+}
+
+func newDirectory() *directory {
+	d := &directory{seed: maphash.MakeSeed()}
+	for i := range d.stripes {
+		d.stripes[i].entries = make(map[protocol.ChannelKey]*entry)
+	}
+	return d
+}
+
+func (d *directory) stripe(key protocol.ChannelKey) *stripe {
+	return &d.stripes[maphash.Comparable(d.seed, key)%stripeCount]
+}
+
+// find returns the entry of a channel, locked, or nil.
+func (d *directory) find(key protocol.ChannelKey) *entry {
+	s := d.stripe(key)
+	for {
+		s.mu.RLock()
+		e := s.entries[key]
+		s.mu.RUnlock()
+		if e == nil {
+			return nil
+		}
+		e.mu.Lock()
+		if !e.gone {
+			return e
+		}
+		e.mu.Unlock()
+	}
+}
+
+// acquire returns the entry of a channel, locked, and makes it when it is
+// missing. flags are those of a new entry.
+func (d *directory) acquire(key protocol.ChannelKey, kind protocol.Kind, flags cluster.Flags) *entry {
+	for {
+		if e := d.find(key); e != nil {
+			return e
+		}
+		s := d.stripe(key)
+		s.mu.Lock()
+		if s.entries[key] == nil {
+			// The name is part of a whole message: keep the name alone.
+			key.Name = strings.Clone(key.Name)
+			e := &entry{key: key, kind: kind, flags: flags}
+			if kind.Is(protocol.Presence) {
+				e.roster = newRoster()
+			}
+			s.entries[key] = e
+		}
+		s.mu.Unlock()
+	}
+}
+
+// tidy removes an entry that nobody needs. e is not locked.
+func (d *directory) tidy(e *entry) {
+	s := d.stripe(e.key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.refs == 0 && !e.gone {
+		e.gone = true
+		delete(s.entries, e.key)
+	}
+}
+
+// len counts the channels of the node.
+func (d *directory) len() (n int) {
+	for i := range d.stripes {
+		s := &d.stripes[i]
+		s.mu.RLock()
+		n += len(s.entries)
+		s.mu.RUnlock()
+	}
+	return n
+}

@@ -1,0 +1,151 @@
+package channels
+
+import (
+	"dunlin/protocol"
+	"dunlin/transport"
+)
+
+// subscription is one connection's place in one channel. Only its loop touches it.
+type subscription struct {
+	conn    transport.Conn // the session's, here to save a step per delivery
+	session *session
+	entry   *entry
+	room    *room  // nil while joining
+	since   uint64 // messages with a higher serial are for it
+	user    *user  // presence channels only
+	place   int32  // in room.subs
+	listed  int32  // in session.subs
+	over    bool   // ended; late answers of the engine find it so
+}
+
+// room is a channel's subscribers on one loop. Only the loop touches it.
+type room struct {
+	entry   *entry
+	subs    []*subscription // nil: left while fan-outs were unfinished
+	holes   int             // nils in subs
+	fanouts []fanout        // unfinished, oldest first
+	head    int             // fanouts before it are finished
+	queued  bool            // in Shard.busy
+}
+
+// fanout is a frame on its way through a room.
+type fanout struct {
+	frame  *protocol.Frame
+	serial uint64
+	except protocol.SocketID
+	next   int // index in subs
+	end    int // subscribers that came later have no claim to it
+}
+
+func (r *room) add(sub *subscription) {
+	sub.room, sub.place = r, int32(len(r.subs))
+	r.subs = append(r.subs, sub)
+}
+
+// remove takes a subscription out. While fan-outs are under way it leaves a hole,
+// so that their cursors stay true.
+func (r *room) remove(sub *subscription) {
+	i := int(sub.place)
+	sub.room = nil
+	if r.head < len(r.fanouts) {
+		r.subs[i] = nil
+		r.holes++
+		return
+	}
+	last := len(r.subs) - 1
+	r.subs[i] = r.subs[last]
+	r.subs[i].place = int32(i)
+	r.subs[last] = nil
+	r.subs = r.subs[:last]
+}
+
+func (r *room) empty() bool { return len(r.subs) == r.holes }
+
+// compact closes the holes once no cursor points into subs.
+func (r *room) compact() {
+	kept := r.subs[:0]
+	for _, sub := range r.subs {
+		if sub != nil {
+			sub.place = int32(len(kept))
+			kept = append(kept, sub)
+		}
+	}
+	clear(r.subs[len(kept):])
+	r.subs, r.holes = kept, 0
+}
+
+// begin queues a frame behind the unfinished ones.
+func (r *room) begin(c *command) {
+	if r.head > 64 && r.head > len(r.fanouts)/2 { // never idle: drop the finished ones
+		n := copy(r.fanouts, r.fanouts[r.head:])
+		clear(r.fanouts[n:])
+		r.fanouts, r.head = r.fanouts[:n], 0
+	}
+	r.fanouts = append(r.fanouts, fanout{frame: c.frame, serial: c.serial, except: c.except, end: len(r.subs)})
+}
+
+// step moves every unfinished fan-out on, the oldest by up to budget subscribers,
+// each later one no further than the one before it, so that frames of a channel
+// never overtake. It returns how many subscribers the oldest visited and the
+// weight of the frames that are done with.
+func (r *room) step(budget int) (visited, weight int) {
+	limit := r.fanouts[r.head].next + budget
+	visited = min(budget, r.fanouts[r.head].end-r.fanouts[r.head].next)
+	for i := r.head; i < len(r.fanouts); i++ {
+		f := &r.fanouts[i]
+		stop := min(limit, f.end)
+		if f.next < stop {
+			f.deliver(r.subs[f.next:stop])
+			f.next = stop
+		}
+		if f.next == f.end && i == r.head {
+			weight += frameWeight(f.frame)
+			f.frame = nil
+			r.head++
+			continue // those behind it may go as far as it did
+		}
+	}
+	if r.head == len(r.fanouts) {
+		r.finish()
+	}
+	return max(visited, 1), weight
+}
+
+func (f *fanout) deliver(subs []*subscription) {
+	if f.except.IsZero() {
+		for _, sub := range subs {
+			if sub != nil && sub.since < f.serial {
+				sub.conn.Send(f.frame)
+			}
+		}
+		return
+	}
+	for _, sub := range subs {
+		if sub != nil && sub.since < f.serial && sub.conn.ID() != f.except {
+			sub.conn.Send(f.frame)
+		}
+	}
+}
+
+// finish readies the room for its next fan-out.
+func (r *room) finish() {
+	if cap(r.fanouts) > 64 {
+		r.fanouts = nil
+	}
+	r.fanouts, r.head = r.fanouts[:0], 0
+	if r.holes > 0 {
+		r.compact()
+	}
+}
+
+// abandon drops what is unfinished because nobody is left, and returns its weight.
+func (r *room) abandon() (weight int) {
+	for i := r.head; i < len(r.fanouts); i++ {
+		weight += frameWeight(r.fanouts[i].frame)
+	}
+	r.fanouts, r.head = nil, 0
+	return weight
+}
+
+// frameWeight is what a frame counts in a mailbox: its bytes and its keeping.
+func frameWeight(f *protocol.Frame) int { return f.Size() + 96 }

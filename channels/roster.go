@@ -1,0 +1,137 @@
+package channels
+
+import (
+	"dunlin/cluster"
+	"dunlin/protocol"
+)
+
+// roster is a presence channel's membership: the members over all nodes, as the
+// engine told them, and the users with connections here. The entry's lock guards
+// it.
+type roster struct {
+	version uint64
+	members []protocol.Member
+	place   map[string]int   // user id → index in members
+	users   map[string]*user // with connections on this node, joining ones included
+	joining int              // of users, those that are no members yet
+
+	snapshot        *protocol.Frame // subscription_succeeded at snapshotVersion
+	snapshotVersion uint64
+}
+
+// user is one user's connections to a presence channel on this node.
+type user struct {
+	id     string
+	conns  int
+	joined bool // the engine has answered
+}
+
+func newRoster() *roster {
+	return &roster{place: make(map[string]int), users: make(map[string]*user)}
+}
+
+// full reports whether limit keeps a user out. One who is a member, or about to
+// be one, is always welcome (PROTOCOL 2.39a).
+func (r *roster) full(id string, limit int) bool {
+	if limit == 0 || r.users[id] != nil {
+		return false
+	}
+	_, member := r.place[id]
+	return !member && len(r.members)+r.joining >= limit
+}
+
+// enter counts one more connection of a user and reports whether it is the first.
+func (r *roster) enter(id string) (u *user, first bool) {
+	u = r.users[id]
+	if u == nil {
+		u = &user{id: id}
+		r.users[id] = u
+		if _, member := r.place[id]; !member {
+			r.joining++
+		}
+	}
+	u.conns++
+	return u, u.conns == 1
+}
+
+// leave counts one connection less and reports whether it was the last.
+func (r *roster) leave(u *user) (last bool) {
+	if u.conns--; u.conns > 0 {
+		return false
+	}
+	delete(r.users, u.id)
+	if _, member := r.place[u.id]; !member {
+		r.joining--
+	}
+	return true
+}
+
+// reset takes a roster as the whole truth.
+func (r *roster) reset(n cluster.Roster) {
+	r.members, r.version, r.snapshot = nil, n.Version, nil
+	clear(r.place)
+	for _, m := range n.Members {
+		r.put(m)
+	}
+	r.joining = 0
+	for id := range r.users {
+		if _, member := r.place[id]; !member {
+			r.joining++
+		}
+	}
+}
+
+func (r *roster) put(m protocol.Member) {
+	r.place[m.ID] = len(r.members)
+	r.members = append(r.members, m)
+}
+
+// apply makes one change and reports whether it changed anything. What is not
+// newer than the roster was in it already.
+func (r *roster) apply(c cluster.MemberChange) bool {
+	if c.Version <= r.version {
+		return false
+	}
+	r.version = c.Version
+	i, known := r.place[c.Member.ID]
+	if known == c.Added {
+		return false
+	}
+	here := r.users[c.Member.ID] != nil
+	if c.Added {
+		r.put(c.Member)
+		if here {
+			r.joining--
+		}
+		return true
+	}
+	last := len(r.members) - 1
+	r.members[i] = r.members[last]
+	r.place[r.members[i].ID] = i
+	r.members[last] = protocol.Member{}
+	r.members = r.members[:last]
+	delete(r.place, c.Member.ID)
+	if here {
+		r.joining++
+	}
+	return true
+}
+
+// succeeded is the answer to a joiner, encoded once a version.
+func (r *roster) succeeded(channel string) *protocol.Frame {
+	if r.snapshot == nil || r.snapshotVersion != r.version {
+		r.snapshot = protocol.PresenceSucceeded(channel, r.members)
+		r.snapshotVersion = r.version
+	}
+	return r.snapshot
+}
+
+// missing lists what from has and r has not.
+func (r *roster) missing(from []protocol.Member) (list []protocol.Member) {
+	for _, m := range from {
+		if _, ok := r.place[m.ID]; !ok {
+			list = append(list, m)
+		}
+	}
+	return list
+}

@@ -1,0 +1,193 @@
+package channels
+
+import (
+	"fmt"
+	"runtime/debug"
+	"strings"
+
+	"dunlin/apps"
+	"dunlin/metrics"
+	"dunlin/protocol"
+	"dunlin/transport"
+)
+
+// session is the state behind one connection. Only its loop touches it.
+type session struct {
+	shard   *Shard
+	conn    transport.Conn
+	app     *apps.App
+	subs    subscriptions
+	events  bucket // of client events
+	place   int32  // in shard.sessions
+	closing bool   // Close was called
+	closed  bool   // the transport is done with it
+	paused  bool
+}
+
+// Open implements transport.Handler (PROTOCOL 1.1–1.3, 1.35).
+func (s *Shard) Open(c transport.Conn, h transport.Handshake) (transport.Session, *protocol.Error) {
+	app, bad := s.hub.admitConnection(h)
+	if bad != nil {
+		s.counters.Drop(metrics.DropRefused)
+		return nil, bad
+	}
+	x := &session{shard: s, conn: c, app: app, place: int32(len(s.sessions))}
+	s.sessions = append(s.sessions, x)
+	c.Send(protocol.ConnectionEstablished(c.ID(), int(s.hub.opts.ActivityTimeout.Seconds())))
+	return x, nil
+}
+
+// admitConnection finds the app of a connection, or why it is refused.
+func (h *Hub) admitConnection(hs transport.Handshake) (*apps.App, *protocol.Error) {
+	if !hs.OnPath {
+		return nil, protocol.ErrPathNotFound
+	}
+	app := h.apps.ByKey(hs.Key)
+	if app == nil {
+		return nil, protocol.ErrUnknownKey(hs.Key)
+	}
+	if !app.Enabled {
+		return nil, protocol.ErrAppDisabled
+	}
+	if err := protocol.CheckVersion(queryValue(hs.Query, "protocol")); err != nil {
+		return nil, err
+	}
+	if h.draining.Load() {
+		return nil, protocol.ErrReconnect
+	}
+	return app, nil
+}
+
+// queryValue returns a parameter of a query, the first of that name. No value
+// that matters is percent-encoded.
+func queryValue(query, name string) (value string, given bool) {
+	for query != "" {
+		var part string
+		part, query, _ = strings.Cut(query, "&")
+		if k, v, _ := strings.Cut(part, "="); k == name {
+			return v, true
+		}
+	}
+	return "", false
+}
+
+// Message implements transport.Session. A fault in it costs this connection only,
+// unless it left shared state half changed.
+func (x *session) Message(payload []byte) {
+	defer x.contain()
+	if x.closing {
+		return
+	}
+	m, bad := protocol.DecodeClient(payload)
+	if bad == nil {
+		bad = x.handle(m)
+	}
+	if bad != nil {
+		x.fail(bad)
+	}
+}
+
+func (x *session) handle(m protocol.ClientMessage) *protocol.Error {
+	switch m.Event {
+	case "pusher:ping":
+		x.conn.Send(protocol.Pong)
+	case "pusher:pong": // any message is a sign of life (PROTOCOL 1.23)
+	case "pusher:subscribe":
+		return x.subscribe(m)
+	case "pusher:unsubscribe":
+		return x.unsubscribe(m)
+	default:
+		if strings.HasPrefix(m.Event, protocol.ClientEventPrefix) {
+			return x.clientEvent(m)
+		}
+		return protocol.ErrUnknownEvent(m.Event)
+	}
+	return nil
+}
+
+// contain keeps a panic from ending more than the connection that caused it.
+func (x *session) contain() {
+	fault := recover()
+	if fault == nil {
+		return
+	}
+	s := x.shard
+	s.counters.Drop(metrics.DropPanic)
+	s.hub.log.Error("a message made the server panic",
+		"socket_id", x.conn.ID().String(), "app", x.app.ID, "fault", fmt.Sprint(fault), "stack", string(debug.Stack()))
+	if s.mutating {
+		panic(fault)
+	}
+	x.close(protocol.ErrReconnect)
+}
+
+// fail tells the client of an error that leaves the connection open.
+func (x *session) fail(e *protocol.Error) { x.conn.Send(protocol.ErrorMessage(e)) }
+
+func (x *session) close(e *protocol.Error) {
+	x.closing = true
+	x.conn.Close(e)
+}
+
+// Binary implements transport.Session (PROTOCOL 1.7).
+func (x *session) Binary() { x.fail(protocol.ErrBinaryMessage) }
+
+// Closed implements transport.Session: the connection leaves all its channels
+// (PROTOCOL 1.34).
+func (x *session) Closed(error) {
+	x.closing, x.closed = true, true
+	for _, sub := range x.subs.list {
+		x.shard.leave(sub)
+	}
+	x.subs = subscriptions{}
+	s := x.shard
+	last := len(s.sessions) - 1
+	s.sessions[x.place] = s.sessions[last]
+	s.sessions[x.place].place = x.place
+	s.sessions[last] = nil
+	s.sessions = s.sessions[:last]
+}
+
+// subscriptions are a session's, found by channel name. Most have a handful: they
+// stand in a list, and a map is made for those with many.
+type subscriptions struct {
+	list   []*subscription
+	byName map[string]*subscription // nil up to fewSubscriptions
+}
+
+const fewSubscriptions = 12
+
+func (l *subscriptions) find(name string) *subscription {
+	if l.byName != nil {
+		return l.byName[name]
+	}
+	for _, sub := range l.list {
+		if sub.entry.key.Name == name {
+			return sub
+		}
+	}
+	return nil
+}
+
+func (l *subscriptions) add(sub *subscription) {
+	sub.listed = int32(len(l.list))
+	l.list = append(l.list, sub)
+	switch {
+	case l.byName != nil:
+		l.byName[sub.entry.key.Name] = sub
+	case len(l.list) > fewSubscriptions:
+		l.byName = make(map[string]*subscription, 2*fewSubscriptions)
+		for _, s := range l.list {
+			l.byName[s.entry.key.Name] = s
+		}
+	}
+}
+
+func (l *subscriptions) remove(sub *subscription) {
+	last := len(l.list) - 1
+	l.list[sub.listed] = l.list[last]
+	l.list[sub.listed].listed = sub.listed
+	l.list[last] = nil
+	l.list = l.list[:last]
+	delete(l.byName, sub.entry.key.Name)
+}
