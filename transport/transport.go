@@ -7,11 +7,9 @@
 package transport
 
 import (
-	"log/slog"
 	"net"
 	"time"
 
-	"dunlin/metrics"
 	"dunlin/protocol"
 )
 
@@ -86,18 +84,20 @@ type Handshake struct {
 	Secure bool // the connection came over TLS
 }
 
-// Options are what every transport needs to know.
-type Options struct {
-	PathPrefix       string        // before /app/, "" or "/something"
-	HandshakeTimeout time.Duration // from accept until the upgrade request is whole
-	ActivityTimeout  time.Duration // nothing received for so long: ping (PROTOCOL 1.23)
-	PongTimeout      time.Duration // nothing received after the ping for so long: close 4201
-	MaxMessageBytes  int           // of one message, fragments joined; more ends with 1009
-	MaxPendingBytes  int           // that a socket refused; more ends with 4100
-	Log              *slog.Logger
-	Counters         func(loop int) *metrics.Loop // the block that a loop counts in
-	// HTTP takes connections that turned out not to be WebSocket connections. What
-	// was read of them comes back first from Read. Nil: they are closed. It may be
-	// called from any goroutine and must not block.
-	HTTP func(net.Conn)
+// Server is a running transport: its listeners, its loops and all of their
+// connections. Methods may be called from any goroutine but those of its loops.
+type Server interface {
+	// Addrs are the addresses listened on, in the order they were asked for, with
+	// the port that the system chose for port 0.
+	Addrs() []net.Addr
+	// Adopt takes over a connection whose upgrade request was read elsewhere, on
+	// any path, and goes on as if request had just been read from it; what follows
+	// the request's empty line are frames. On success nc belongs to the transport
+	// and is closed by it. On an error nc is untouched.
+	Adopt(nc net.Conn, request []byte) error
+	// Shutdown stops accepting and closes the listeners. Connections stay.
+	Shutdown()
+	// Close ends the loops and closes everything; every session hears Closed with
+	// net.ErrClosed. It returns when no goroutine is left.
+	Close()
 }

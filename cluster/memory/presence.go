@@ -1,6 +1,9 @@
 package memory
 
 import (
+	"slices"
+	"strings"
+
 	"dunlin/cluster"
 	"dunlin/protocol"
 )
@@ -49,11 +52,13 @@ func (e *Engine) changed(ch protocol.ChannelKey, c *channel, m protocol.Member, 
 	e.notify(func(h cluster.Handler) { h.Member(ch, change) })
 }
 
+// list returns the members by id, so that equal questions get equal answers.
 func (c *channel) list() []protocol.Member {
 	list := make([]protocol.Member, 0, len(c.members))
 	for _, m := range c.members {
 		list = append(list, m)
 	}
+	slices.SortFunc(list, func(a, b protocol.Member) int { return strings.Compare(a.ID, b.ID) })
 	return list
 }
 

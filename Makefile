@@ -1,0 +1,36 @@
+# dunlin. `make` alone lists the targets.
+
+BIN := bin/dunlin
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+.PHONY: help run test check build bench fuzz deps clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+run: build ## build and start on 127.0.0.1:6001 with apps.yaml
+	exec $(BIN) serve --config apps.yaml --host 127.0.0.1 --port 6001
+
+test: deps ## every lane: static checks, Go with the race detector, stock clients
+	test/lanes.sh
+
+check: ## format, vet, lint and unit tests: needs Go only
+	test/check.sh all
+
+# Always asks Go, which knows better than make whether something has changed.
+build: ## bin/dunlin, static
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/dunlin
+
+bench: ## the Go benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## each fuzz target for FUZZTIME (10s)
+	test/fuzz.sh
+
+deps: ## install what the lanes need (root with apt), or name it
+	@test/deps.sh
+
+clean: ## remove what was built and fetched
+	rm -rf bin .cache test/clients/node_modules

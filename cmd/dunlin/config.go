@@ -1,0 +1,192 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"dunlin/apps"
+	"dunlin/protocol"
+	"dunlin/transport"
+)
+
+// Config is the whole configuration, complete and valid: defaults, file,
+// environment and flags laid over each other. Which settings there are, and what
+// they mean, stands in config_schema.go.
+type Config struct {
+	File     string // that it was read from; "" without one
+	Server   ServerConfig
+	Ops      OpsConfig
+	Engine   EngineConfig
+	Webhooks WebhooksConfig
+	Cache    CacheConfig
+	Log      LogConfig
+	Apps     []*apps.App
+
+	Warnings []string // for the operator; nothing that stops the start
+}
+
+// ServerConfig is the port that clients and backends use.
+type ServerConfig struct {
+	Host             []string // IP addresses, names and "unix:/path"; at least one
+	Port             int      // 0: any
+	PathPrefix       string   // "" or "/something"
+	Loops            int      // 0: as many as GOMAXPROCS
+	Transport        string   // "auto", "epoll" or "stream"
+	HandshakeTimeout time.Duration
+	ActivityTimeout  time.Duration
+	MaxMessageBytes  int
+	MaxRequestBytes  int
+	MaxPendingBytes  int
+	Drain            time.Duration
+}
+
+// OpsConfig is the port for operators: metrics and health.
+type OpsConfig struct {
+	Enabled    bool
+	Host       string
+	Port       int
+	AdminToken *protocol.Secret // nil: no admin interface
+}
+
+// EngineConfig chooses what nodes share.
+type EngineConfig struct {
+	Type  string // "memory" or "redis"
+	Redis RedisConfig
+}
+
+// RedisConfig says which Redis the nodes share.
+type RedisConfig struct {
+	URL    *protocol.Secret // may hold a password
+	Prefix string
+}
+
+// WebhooksConfig is how webhooks are delivered, for all apps.
+type WebhooksConfig struct {
+	Queue               string // "memory", "spool" or "redis"
+	Timeout             time.Duration
+	GiveUpAfter         time.Duration
+	AllowPrivateTargets bool
+}
+
+// CacheConfig bounds the events that cache channels keep.
+type CacheConfig struct {
+	TTL      time.Duration
+	MaxBytes int
+}
+
+// LogConfig is how the server logs.
+type LogConfig struct {
+	Level  string // "debug", "info", "warn" or "error"
+	Format string // "auto", "text" or "json"
+}
+
+// unixPrefix begins a host that is a unix socket.
+const unixPrefix = "unix:"
+
+// Addresses lists where to listen for clients.
+func (s ServerConfig) Addresses() []transport.Address {
+	var list []transport.Address
+	for _, host := range s.Host {
+		list = append(list, listenAddress(host, s.Port))
+	}
+	if hasIPv4(s.Host) {
+		// "::" would take the IPv4 side of the port too, and collide.
+		for i := range list {
+			if strings.HasPrefix(list[i].Address, "[::]:") {
+				list[i].Network = "tcp6"
+			}
+		}
+	}
+	return list
+}
+
+// Address is where to listen for operators.
+func (o OpsConfig) Address() transport.Address { return listenAddress(o.Host, o.Port) }
+
+func listenAddress(host string, port int) transport.Address {
+	if path, ok := strings.CutPrefix(host, unixPrefix); ok {
+		return transport.Address{Network: "unix", Address: path}
+	}
+	network := "tcp"
+	if isIPv4(host) {
+		network = "tcp4" // with "tcp", Go takes 0.0.0.0 for all of IPv6 too
+	}
+	return transport.Address{Network: network, Address: net.JoinHostPort(host, strconv.Itoa(port))}
+}
+
+func hasIPv4(hosts []string) bool {
+	for _, h := range hosts {
+		if isIPv4(h) {
+			return true
+		}
+	}
+	return false
+}
+
+func isIPv4(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Is4()
+}
+
+// defaultFile is read when no other is named.
+const defaultFile = "apps.yaml"
+
+// sources is all that a configuration is made of.
+type sources struct {
+	file  string            // from --config; "" when not given
+	flags map[string]string // setting's path → text, of the flags that were given
+	env   *environment
+}
+
+// loadConfig reads a configuration and checks all of it. An error of type
+// Mistakes lists everything that is wrong; another says why nothing could be read.
+func loadConfig(src sources) (*Config, error) {
+	bad := &mistakes{}
+	name := src.fileName()
+	file := &contents{}
+	if name != "" {
+		data, err := src.env.readFile(name)
+		if err != nil {
+			return nil, noFile(src, name, err)
+		}
+		file = readConfigFile(name, data, src.env, bad)
+	}
+	cfg := &Config{File: name, Warnings: src.env.strangers()}
+	overlay(cfg, file.server, envLayer(serverTable, src.env, bad), flagLayer(serverTable, src, bad))
+	cfg.Apps = collectApps(file, src.env, bad)
+	if file.noApps != nil && len(cfg.Apps) == 0 {
+		bad.add(*file.noApps, "no app is configured")
+	}
+	if list := bad.sorted(name); len(list) > 0 {
+		return nil, list
+	}
+	return cfg, nil
+}
+
+// fileName decides which file is read. One app in the environment stands for a
+// file: then only a file that is named is read.
+func (src sources) fileName() string {
+	if src.file != "" {
+		return src.file
+	}
+	if name, ok := src.env.lookup(envConfig); ok {
+		return name
+	}
+	if len(setNames(appTable, src.env)) > 0 {
+		return ""
+	}
+	return defaultFile
+}
+
+func noFile(src sources, name string, err error) error {
+	if src.file == "" && name == defaultFile {
+		return fmt.Errorf("no configuration: %w\n"+
+			"Name a file with --config FILE or %s, or serve one app without a file by setting\n"+
+			"DUNLIN_APP_ID, DUNLIN_APP_KEY and DUNLIN_APP_SECRET", err, envConfig)
+	}
+	return fmt.Errorf("reading the configuration: %w", err)
+}

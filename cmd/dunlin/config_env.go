@@ -1,0 +1,155 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/viper"
+)
+
+// envConfig names the configuration file.
+const envConfig = "DUNLIN_CONFIG"
+
+// environment is what surrounds the process, as far as a configuration can refer
+// to it.
+type environment struct {
+	vars     map[string]string
+	readFile func(name string) ([]byte, error)
+}
+
+// newEnvironment takes variables in the form of os.Environ.
+func newEnvironment(environ []string) *environment {
+	e := &environment{vars: make(map[string]string, len(environ)), readFile: readFile}
+	for _, entry := range environ {
+		if name, value, ok := strings.Cut(entry, "="); ok {
+			e.vars[name] = value
+		}
+	}
+	return e
+}
+
+// maxFile bounds what is read: a configuration can name any file.
+const maxFile = 16 << 20
+
+func readFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = fmt.Errorf("%s: larger than 16MiB", name)
+	}
+	return data, err
+}
+
+// lookup returns a setting's variable. An empty one counts as not set, which is
+// how compose files leave a variable out. So does what Kubernetes sets for a
+// service named dunlin: DUNLIN_PORT=tcp://10.0.0.1:6001.
+func (e *environment) lookup(name string) (string, bool) {
+	text := e.vars[name]
+	if strings.HasSuffix(name, "_PORT") && kubernetesURL.MatchString(text) {
+		return "", false
+	}
+	return text, text != ""
+}
+
+var (
+	kubernetesURL  = regexp.MustCompile(`\A(tcp|udp|sctp)://`)
+	kubernetesName = regexp.MustCompile(`_SERVICE_HOST\z|_SERVICE_PORT(_|\z)|_PORT(_[0-9]+_(TCP|UDP|SCTP)|\z)`)
+)
+
+// strangers warns of variables that look like settings and are none.
+func (e *environment) strangers() (warnings []string) {
+	known := append(append([]string{envConfig}, serverTable.variables()...), appTable.variables()...)
+	for name := range e.vars {
+		if !strings.HasPrefix(name, "DUNLIN_") || slices.Contains(known, name) || kubernetesName.MatchString(name) {
+			continue
+		}
+		warning := name + ": no such setting"
+		if n := nearest(name, known); n != "" {
+			warning += "; did you mean " + n + "?"
+		}
+		warnings = append(warnings, warning)
+	}
+	slices.Sort(warnings)
+	return warnings
+}
+
+func (t *table[T]) variables() (names []string) {
+	for i := range t.list {
+		names = append(names, t.list[i].env...)
+	}
+	return names
+}
+
+// setNames lists the variables of a table that are set.
+func setNames[T any](t *table[T], e *environment) (names []string) {
+	for _, name := range t.variables() {
+		if _, ok := e.lookup(name); ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// layer is settings from one place: path → value.
+type layer map[string]any
+
+// envLayer reads the environment's settings. Of two variables for one setting the
+// longer name counts.
+func envLayer[T any](t *table[T], e *environment, bad *mistakes) layer {
+	out := layer{}
+	for i := range t.list {
+		s := &t.list[i]
+		for _, name := range slices.Backward(s.env) {
+			if text, ok := e.lookup(name); ok {
+				typedSetting(s, name, text, e, bad, out)
+			}
+		}
+	}
+	return out
+}
+
+// flagLayer reads the flags that were given.
+func flagLayer[T any](t *table[T], src sources, bad *mistakes) layer {
+	out := layer{}
+	for i := range t.list {
+		s := &t.list[i]
+		if text, ok := src.flags[s.path]; ok {
+			typedSetting(s, "--"+s.flag, text, src.env, bad, out)
+		}
+	}
+	return out
+}
+
+func typedSetting[T any](s *setting[T], source, text string, e *environment, bad *mistakes, out layer) {
+	v, err := s.check(typed(text, e.secretsFrom("")))
+	if err != nil {
+		bad.add(Spot{Source: source}, err.Error())
+		return
+	}
+	out[s.path] = v
+}
+
+// overlay lays the server's settings over each other: flag, environment, file,
+// default. Values went through their settings' checks before.
+func overlay(cfg *Config, file, env, flags layer) {
+	v := viper.New()
+	for i := range serverTable.list {
+		v.SetDefault(serverTable.list[i].path, serverTable.list[i].start)
+	}
+	// viper fails here only on names that nest into each other, which paths of one
+	// table do not.
+	_ = v.MergeConfigMap(file)
+	_ = v.MergeConfigMap(env)
+	for path, value := range flags {
+		v.Set(path, value)
+	}
+	serverTable.apply(cfg, func(path string) (any, bool) { return v.Get(path), true })
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"dunlin/apps"
+	"dunlin/channels"
+	"dunlin/cluster"
+	"dunlin/cluster/memory"
+	"dunlin/httpapi"
+	"dunlin/metrics"
+	"dunlin/ops"
+	"dunlin/transport"
+)
+
+// Program is a server with all its parts, built bottom-up. It is the one place
+// that names implementations. A test makes one, starts it on port 0 and stops it
+// by ending Wait's context.
+type Program struct {
+	// Static after construction
+	cfg      *Config
+	log      *slog.Logger
+	counters *metrics.Set
+	apps     *apps.Registry
+	engine   cluster.Engine
+	hub      *channels.Hub
+	api      *httpapi.Server
+	listen   listenFunc
+
+	// Static after Start
+	sockets sockets
+	ops     *ops.Server
+	serving sync.WaitGroup // the goroutine that serves HTTP
+}
+
+// sockets is what the program needs of a transport.
+type sockets interface {
+	Addrs() []net.Addr
+	Adopt(nc net.Conn, request []byte) error
+	Shutdown()
+	Close()
+}
+
+type listenFunc func([]transport.Address, transport.Options, transport.NewHandler) (sockets, error)
+
+func newProgram(cfg *Config, log *slog.Logger) (*Program, error) {
+	p := &Program{cfg: cfg, log: log, counters: metrics.New(), apps: apps.NewRegistry(cfg.Apps...), listen: transports[cfg.Server.Transport]}
+	if p.listen == nil {
+		return nil, fmt.Errorf("transport %q is not available on this system", cfg.Server.Transport)
+	}
+	p.engine = memory.New(memory.Options{CacheBytes: cfg.Cache.MaxBytes})
+	p.hub = channels.New(channels.Options{
+		Engine:          p.engine,
+		Apps:            p.apps,
+		Counters:        p.counters,
+		Log:             log,
+		ActivityTimeout: cfg.Server.ActivityTimeout,
+	})
+	p.api = httpapi.New(httpapi.Options{
+		Hub:             p.hub,
+		Apps:            p.apps,
+		PathPrefix:      cfg.Server.PathPrefix,
+		MaxRequestBytes: cfg.Server.MaxRequestBytes,
+		CacheTTL:        cfg.Cache.TTL,
+		Adopt:           func(nc net.Conn, request []byte) error { return p.sockets.Adopt(nc, request) },
+		Log:             log,
+		Counters:        p.counters,
+	})
+	return p, nil
+}
+
+// Start binds every address and returns when the server listens.
+func (p *Program) Start() error {
+	if err := p.engine.Start(p.hub); err != nil {
+		return fmt.Errorf("starting the engine: %w", err)
+	}
+	if err := p.startOps(); err != nil {
+		return errors.Join(fmt.Errorf("listening for operators: %w", err), p.engine.Close())
+	}
+	requests := httpapi.NewConnListener(nil)
+	s := p.cfg.Server
+	sockets, err := p.listen(s.Addresses(), transport.Options{
+		Loops:            s.Loops,
+		PathPrefix:       s.PathPrefix,
+		HandshakeTimeout: s.HandshakeTimeout,
+		ActivityTimeout:  s.ActivityTimeout,
+		MaxMessageBytes:  s.MaxMessageBytes,
+		MaxPendingBytes:  s.MaxPendingBytes,
+		Log:              p.log,
+		Counters:         p.counters.Loop,
+		HTTP:             requests.Push,
+	}, p.hub.Shard)
+	if err != nil {
+		p.closeOps()
+		return errors.Join(fmt.Errorf("listening for clients: %w", err), p.engine.Close())
+	}
+	p.sockets = sockets
+	p.serving.Go(func() { // not before sockets is set, which upgrades in mid-connection need
+		if err := p.api.Serve(requests); err != nil {
+			p.log.Error("the HTTP API stopped", "error", err)
+		}
+	})
+	return nil
+}
+
+func (p *Program) startOps() (err error) {
+	if !p.cfg.Ops.Enabled {
+		return nil
+	}
+	a := p.cfg.Ops.Address()
+	p.ops, err = ops.Start(a.Network, a.Address, ops.Options{Metrics: p.counters, Ready: p.hub.Ready, Version: version, Log: p.log})
+	if err == nil {
+		p.log.Info("serving operators", "address", p.ops.Addr().String())
+	}
+	return err
+}
+
+func (p *Program) closeOps() {
+	if p.ops != nil {
+		p.ops.Close()
+	}
+}
+
+// Addrs returns the addresses that clients connect to.
+func (p *Program) Addrs() []net.Addr { return p.sockets.Addrs() }
+
+// Wait serves until ctx ends, then stops: no new connections, clients sent away
+// with 4200 over the drain window, requests under way answered.
+func (p *Program) Wait(ctx context.Context) error {
+	<-ctx.Done()
+	p.log.Info("stopping", "connections", p.counters.Connections(), "window", p.cfg.Server.Drain)
+	p.sockets.Shutdown()
+	// What is not gone soon after the window does not read what it is sent.
+	stop, cancel := context.WithTimeout(context.Background(), p.cfg.Server.Drain+lastWords)
+	defer cancel()
+	p.hub.Drain(stop, p.cfg.Server.Drain)
+	err := p.api.Shutdown(stop)
+	p.sockets.Close()
+	p.serving.Wait()
+	err = errors.Join(err, p.engine.Close())
+	p.closeOps()
+	p.log.Info("stopped")
+	return err
+}
+
+// lastWords is for what was closed or answered at the end of the drain window.
+const lastWords = 2 * time.Second

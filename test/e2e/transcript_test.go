@@ -1,0 +1,303 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"dunlin/internal/testkit"
+
+	"github.com/coder/websocket"
+)
+
+var update = flag.Bool("update", false, "write the transcripts as the server answers now")
+
+// A transcript is a conversation in a text file. Lines of input:
+//
+//	# comment
+//	a connect [QUERY]              a client named a connects; QUERY replaces protocol=7
+//	a > TEXT                       it sends a text message
+//	a close                        it closes, with 1000
+//	post PATH BODY, get PATH[?QUERY]   a signed API request
+//
+// and after each, what the server says:
+//
+//	a < TEXT                       a message
+//	a ! CODE REASON                the end of a connection
+//	= STATUS BODY                  an API answer
+//
+// ${a.id} is a's socket id; ${auth a CHANNEL} and ${auth a CHANNEL DATA} are auth
+// strings, DATA standing for channel_data.
+func TestTranscripts(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no transcripts: %v", err)
+	}
+	config, err := os.ReadFile("testdata/apps.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range transports() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, file := range files {
+				t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+					t.Parallel()
+					s := testkit.Start(t, testkit.Options{Config: string(config), Env: []string{"DUNLIN_SERVER_TRANSPORT=" + name}})
+					p := &play{t: t, s: s, ctx: testkit.Context(t), clients: map[string]*actor{}}
+					if *update { // waiting for quiet takes its time
+						p.ctx = t.Context()
+					}
+					p.run(file, *update && name == "stream")
+				})
+			}
+		})
+	}
+}
+
+// play performs one transcript.
+type play struct {
+	t       *testing.T
+	s       *testkit.Server
+	ctx     context.Context
+	clients map[string]*actor
+	order   []*actor
+	answers []string // of the API
+	line    int
+}
+
+// actor is one client.
+type actor struct {
+	name string
+	ws   *websocket.Conn
+	id   string
+	got  chan string // lines as they stand in the file
+}
+
+func (p *play) run(file string, rewrite bool) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var out []string
+	lines := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
+	for i := 0; i < len(lines); {
+		p.line = i + 1
+		input := lines[i]
+		out = append(out, input)
+		i++
+		var want []string
+		for i < len(lines) && isOutput(lines[i]) {
+			want = append(want, lines[i])
+			i++
+		}
+		if strings.HasPrefix(input, "#") || input == "" {
+			continue
+		}
+		p.do(p.expand(input))
+		if rewrite {
+			out = append(out, p.settle()...)
+			continue
+		}
+		p.check(want)
+	}
+	if rewrite {
+		if err := os.WriteFile(file, []byte(strings.Join(out, "\n")+"\n"), 0o644); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
+var outputLine = regexp.MustCompile(`^(\w+ [<!] |= )`)
+
+func isOutput(line string) bool { return outputLine.MatchString(line) }
+
+var macro = regexp.MustCompile(`\$\{[^}]*\}+`)
+
+// expand replaces ${…}. Nested braces belong to DATA.
+func (p *play) expand(line string) string {
+	return macro.ReplaceAllStringFunc(line, func(m string) string {
+		body := m[2 : len(m)-1]
+		if name, ok := strings.CutSuffix(body, ".id"); ok {
+			return p.clients[name].id
+		}
+		f := strings.SplitN(body, " ", 4)
+		if len(f) < 3 || f[0] != "auth" || p.clients[f[1]] == nil {
+			p.t.Fatalf("line %d: unknown %s", p.line, m)
+		}
+		data := ""
+		if len(f) == 4 {
+			data = strings.ReplaceAll(f[3], `\"`, `"`)
+		}
+		return p.s.API.Authorize(p.clients[f[1]].id, f[2], data).Auth
+	})
+}
+
+func (p *play) do(line string) {
+	name, rest, _ := strings.Cut(line, " ")
+	verb, arg, _ := strings.Cut(rest, " ")
+	switch {
+	case name == "post" || name == "get":
+		p.call(name, verb, arg)
+	case verb == "connect":
+		p.connect(name, arg)
+	case verb == ">":
+		if err := p.clients[name].ws.Write(p.ctx, websocket.MessageText, []byte(arg)); err != nil {
+			p.t.Fatalf("line %d: %v", p.line, err)
+		}
+	case verb == "close":
+		p.clients[name].ws.Close(websocket.StatusNormalClosure, "")
+	default:
+		p.t.Fatalf("line %d: what is %q?", p.line, line)
+	}
+}
+
+func (p *play) call(method, path, body string) {
+	path = strings.TrimPrefix(path, "/apps/"+testkit.AppID)
+	path, query, _ := strings.Cut(path, "?")
+	params := map[string][]string{}
+	for _, kv := range strings.FieldsFunc(query, func(r rune) bool { return r == '&' }) {
+		k, v, _ := strings.Cut(kv, "=")
+		params[k] = append(params[k], v)
+	}
+	r, err := p.s.API.Do(p.ctx, strings.ToUpper(method), path, params, []byte(body))
+	if err != nil {
+		p.t.Fatalf("line %d: %v", p.line, err)
+	}
+	p.answers = append(p.answers, fmt.Sprintf("= %d %s", r.Status, strings.ReplaceAll(string(r.Body), "\n", `\n`)))
+}
+
+func (p *play) connect(name, query string) {
+	path := "/app/" + testkit.Key
+	if query == "" {
+		query = "protocol=7"
+	}
+	if strings.HasPrefix(query, "/") {
+		path, query, _ = strings.Cut(query, "?")
+	}
+	ws, _, err := websocket.Dial(p.ctx, "http://"+p.s.Addr+path+"?"+query, nil)
+	if err != nil {
+		p.t.Fatalf("line %d: %v", p.line, err)
+	}
+	a := &actor{name: name, ws: ws, got: make(chan string, 1000)}
+	p.clients[name] = a
+	p.order = append(p.order, a)
+	p.t.Cleanup(func() { ws.CloseNow() })
+	ready := make(chan struct{})
+	go a.read(p.ctx, ready)
+	<-ready
+}
+
+var socketID = regexp.MustCompile(`\d+\.\d+`)
+
+// read turns what comes into lines. ready is closed once the id is known, or no
+// id is to come.
+func (a *actor) read(ctx context.Context, ready chan struct{}) {
+	defer close(a.got)
+	first := true
+	for {
+		_, m, err := a.ws.Read(ctx)
+		if first {
+			if strings.Contains(string(m), "connection_established") {
+				a.id = socketID.FindString(string(m))
+			}
+			close(ready)
+			first = false
+		}
+		var end websocket.CloseError
+		if errors.As(err, &end) {
+			a.got <- fmt.Sprintf("%s ! %d %s", a.name, end.Code, end.Reason)
+		}
+		if err != nil {
+			return
+		}
+		a.got <- a.name + " < " + string(m)
+	}
+}
+
+// normal hides ids, which differ from run to run.
+func (p *play) normal(line string) string {
+	for _, a := range p.order {
+		if a.id != "" {
+			line = strings.ReplaceAll(line, a.id, "${"+a.name+".id}")
+		}
+	}
+	return line
+}
+
+// check waits for what the transcript says, then sees that there was no more.
+func (p *play) check(want []string) {
+	p.t.Helper()
+	for _, w := range want {
+		if got := p.normal(p.next(strings.Fields(w)[0])); got != w {
+			p.t.Fatalf("line %d:\n got %s\nwant %s", p.line, got, w)
+		}
+	}
+	for _, a := range p.order {
+		if extra := p.barrier(a); extra != "" {
+			p.t.Fatalf("line %d: unexpected %s", p.line, extra)
+		}
+	}
+	if len(p.answers) > 0 {
+		p.t.Fatalf("line %d: unexpected %s", p.line, p.answers[0])
+	}
+}
+
+func (p *play) next(name string) string {
+	p.t.Helper()
+	if name == "=" {
+		if len(p.answers) == 0 {
+			return "nothing"
+		}
+		first := p.answers[0]
+		p.answers = p.answers[1:]
+		return first
+	}
+	select {
+	case got, ok := <-p.clients[name].got:
+		if !ok {
+			return "the end of " + name
+		}
+		return got
+	case <-time.After(testkit.Patience):
+		return "nothing from " + name
+	}
+}
+
+// barrier sends a ping and returns what comes before its pong.
+func (p *play) barrier(a *actor) string {
+	const ping, pong = `{"event":"pusher:ping"}`, `{"event":"pusher:pong","data":"{}"}`
+	if a.ws.Write(p.ctx, websocket.MessageText, []byte(ping)) != nil {
+		return ""
+	}
+	if got, ok := <-a.got; ok && got != a.name+" < "+pong {
+		return got
+	}
+	return ""
+}
+
+// settle collects what comes until it is quiet; for -update only.
+func (p *play) settle() (lines []string) {
+	lines, p.answers = append(lines, p.answers...), nil
+	for _, a := range p.order {
+		for quiet := false; !quiet; {
+			select {
+			case got, ok := <-a.got:
+				if quiet = !ok; ok {
+					lines = append(lines, p.normal(got))
+				}
+			case <-time.After(300 * time.Millisecond):
+				quiet = true
+			}
+		}
+	}
+	return lines
+}

@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# The lanes of `make test`: what each one does, what it needs, and the count at
+# the end. Usage: test/lanes.sh [LANE...], all of them without arguments.
+#
+# A lane named NAME is the function lane_NAME; needs_NAME, if there is one, lists
+# its tools. Adding a lane is writing these two and its name in `all`.
+#
+#   CI=true          a missing tool is a failure, not a skipped lane
+#   LANES_SUMMARY=F  the closing line goes to F and not to the output
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=test/tools.sh
+. test/tools.sh
+
+all=(static go clients)
+
+# Formatting, vet, lint.
+lane_static() { test/check.sh static; }
+
+# Every Go test under the race detector; fuzz targets run on their seeds. Without a
+# C compiler there is no race detector: the tests run all the same, and what is
+# missing is counted.
+lane_go() {
+	if has cc; then
+		CGO_ENABLED=1 go test -race ./...
+	else
+		go test ./...
+		skip go-race cc
+	fi
+}
+
+# Stock clients and the stock server SDK against the real binary.
+needs_clients=(node npm)
+lane_clients() {
+	make --no-print-directory build
+	cd test/clients
+	# npm ci starts from nothing, which takes longer than the tests: only when the
+	# lock file is another one than at the last time.
+	if ! cmp -s package-lock.json node_modules/.installed-lock.json; then
+		npm ci
+		cp package-lock.json node_modules/.installed-lock.json
+	fi
+	npm test
+}
+
+# skip LANE TOOL...: counts a lane as skipped, or as failed where nothing may be missing.
+skip() {
+	local lane=$1
+	shift
+	if [ "${CI:-}" = true ]; then
+		printf 'lane %s: missing: %s\n' "$lane" "$*" >&2
+		return 1
+	fi
+	printf '%s\tskipped\tmissing: %s\n' "$lane" "$*" >>"$results"
+}
+
+run_lane() {
+	local lane=$1 needs="needs_$1[@]" missing=() tool started=$SECONDS outcome=passed
+	for tool in ${!needs+"${!needs}"}; do
+		has "$tool" || missing+=("$tool")
+	done
+	if [ ${#missing[@]} -gt 0 ] && [ "${CI:-}" != true ]; then
+		skip "$lane" "${missing[@]}"
+		return
+	fi
+	printf '\n== lane %s\n' "$lane"
+	if [ ${#missing[@]} -gt 0 ]; then
+		printf 'missing: %s\n' "${missing[*]}" >&2
+		outcome=failed
+	else
+		# A process of its own, since -e has no effect inside a condition.
+		"${BASH_SOURCE[0]}" --one "$lane" || outcome=failed
+	fi
+	printf '%s\t%s\t%s s\n' "$lane" "$outcome" $((SECONDS - started)) >>"$results"
+	printf '== lane %s %s in %s s\n' "$lane" "$outcome" $((SECONDS - started))
+}
+
+count() { grep -c "	$1	" "$results" || true; }
+
+if [ "${1:-}" = --one ]; then
+	results=$LANES_RESULTS
+	"lane_$2"
+	exit
+fi
+
+results=$(mktemp)
+trap 'rm -f "$results"' EXIT
+export LANES_RESULTS=$results
+[ $# -gt 0 ] || set -- "${all[@]}"
+for lane in "$@"; do
+	declare -F "lane_$lane" >/dev/null || { printf 'there is no lane %s\n' "$lane" >&2; exit 2; }
+	run_lane "$lane"
+done
+
+printf '\n== lanes, %s s in all\n' "$SECONDS"
+while IFS=$'\t' read -r lane outcome detail; do
+	printf '%-12s %-8s %s\n' "$lane" "$outcome" "$detail"
+done <"$results"
+failed=$(count failed)
+summary="$(count passed) passed, $failed failed, $(count skipped) skipped"
+if [ -n "${LANES_SUMMARY:-}" ]; then
+	echo "$summary" >"$LANES_SUMMARY"
+else
+	echo "$summary"
+fi
+[ "$failed" = 0 ]

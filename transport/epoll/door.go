@@ -1,0 +1,172 @@
+//go:build linux
+
+package epoll
+
+import (
+	"errors"
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"dunlin/metrics"
+	"dunlin/protocol"
+	"dunlin/transport"
+	"dunlin/transport/wire"
+)
+
+// knock deals with input of a connection that is not upgraded.
+func (l *loop) knock(c *conn, b []byte) {
+	before, split := l.requests[c]
+	if split {
+		b = append(before, b...)
+	}
+	verdict := wire.WebSocket
+	if c.flags&flagAdopted == 0 {
+		verdict = l.door.Classify(b)
+	}
+	switch verdict {
+	case wire.HTTP:
+		l.handOver(c, b)
+	case wire.WebSocket:
+		l.request(c, b, len(before))
+	default:
+		l.keep(c, b, split)
+	}
+}
+
+// keep stores the part of a request that has come.
+func (l *loop) keep(c *conn, b []byte, owned bool) {
+	if !owned { // it is the loop's buffer
+		b = append(make([]byte, 0, max(512, len(b))), b...)
+	}
+	l.requests[c] = b
+}
+
+// request upgrades c once its request is whole. The first searched bytes do not
+// hold the request's end.
+func (l *loop) request(c *conn, b []byte, searched int) {
+	n := wire.HeaderEnd(b, searched)
+	switch {
+	case n > 0:
+		delete(l.requests, c)
+		l.upgrade(c, b[:n], b[n:])
+	case len(b) >= wire.MaxHeader:
+		l.refuse(c, wire.ErrHeaderTooLarge)
+	default:
+		l.keep(c, b, searched > 0)
+	}
+}
+
+func (l *loop) upgrade(c *conn, request, rest []byte) {
+	h, response, err := l.up.Upgrade(request)
+	var refused *wire.Refusal
+	if errors.As(err, &refused) {
+		l.refuse(c, refused)
+		return
+	}
+	c.state = stateOpen
+	c.alive()
+	l.put(c, l.tick+l.timeout.activity)
+	c.control(func(b []byte) []byte { return append(b, response...) })
+	if c.flags&flagSurplus != 0 {
+		c.close(protocol.ErrOverCapacity, nil)
+		return
+	}
+	h.Remote = peerOf(c.fd)
+	session, bad := l.handler.Open(c, h)
+	if bad != nil {
+		l.count.Drop(metrics.DropRefused)
+		c.close(bad, nil)
+		return
+	}
+	l.count.Connections.Add(1)
+	if c.session = session; c.state != stateOpen { // Open has closed it
+		c.ended(nil)
+		return
+	}
+	l.tally.bytesIn += uint64(len(rest))
+	l.frames(c, rest)
+}
+
+// refuse answers a request with an HTTP error, and ends the connection.
+func (l *loop) refuse(c *conn, r *wire.Refusal) {
+	if c.flags&flagSurplus == 0 {
+		l.count.Drop(metrics.DropBadRequest)
+	}
+	delete(l.requests, c)
+	c.last(r.Response())
+}
+
+// peerOf is the address of the other end, nil when it is gone.
+func peerOf(fd int32) net.Addr {
+	sa, err := unix.Getpeername(int(fd))
+	if err != nil {
+		return nil
+	}
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return &net.TCPAddr{IP: sa.Addr[:], Port: sa.Port}
+	case *unix.SockaddrInet6:
+		return &net.TCPAddr{IP: sa.Addr[:], Port: sa.Port, Zone: zone(sa.ZoneId)}
+	case *unix.SockaddrUnix:
+		return &net.UnixAddr{Name: sa.Name, Net: "unix"}
+	}
+	return nil
+}
+
+func zone(id uint32) string {
+	if id == 0 {
+		return ""
+	}
+	i, err := net.InterfaceByIndex(int(id))
+	if err != nil {
+		return ""
+	}
+	return i.Name
+}
+
+// handOver gives a connection to HTTP, with what was read of it.
+func (l *loop) handOver(c *conn, read []byte) {
+	switch {
+	case c.flags&flagSurplus != 0:
+		l.refuse(c, wire.ErrOverCapacity)
+		return
+	case l.o.HTTP == nil:
+		l.lose(c, nil)
+		return
+	}
+	unix.EpollCtl(l.ep, unix.EPOLL_CTL_DEL, int(c.fd), nil) // is in there
+	l.forget(c)
+	nc, err := l.toNet(c.fd)
+	if err != nil {
+		l.o.Log.Warn("handing a connection to HTTP failed", "error", err)
+		return
+	}
+	l.o.HTTP(transport.Replay(nc, read))
+}
+
+// toNet makes a net.Conn of a socket, which is closed in any case: the standard
+// library works on a duplicate. At the file limit that takes a descriptor of the
+// reserve for a moment.
+func (l *loop) toNet(fd int32) (net.Conn, error) {
+	f := os.NewFile(uintptr(fd), "socket")
+	defer f.Close()
+	nc, err := net.FileConn(f)
+	if err == nil || !errors.Is(err, unix.EMFILE) && !errors.Is(err, unix.ENFILE) || !l.limit.spend() {
+		return nc, err
+	}
+	defer l.hearAgain()
+	return net.FileConn(f)
+}
+
+// adopt takes over a descriptor whose request was read elsewhere.
+func (l *loop) adopt(fd int32, request []byte) {
+	if l.quitting.Load() {
+		sysClose(fd)
+		return
+	}
+	if c := l.add(fd, flagAdopted); c != nil {
+		l.input(c, request)
+	}
+}

@@ -1,0 +1,85 @@
+//go:build linux
+
+package epoll
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"dunlin/transport/wire"
+)
+
+// serve deals with an event of a connection.
+func (l *loop) serve(c *conn, events uint32) {
+	if events&unix.EPOLLOUT != 0 && c.queue != nil {
+		l.flush(c)
+		if c.state == stateGone {
+			return
+		}
+	}
+	switch {
+	case c.flags&flagPaused != 0:
+		// Input is not wanted, but the end would be reported again and again.
+		if events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+			l.lose(c, nil)
+		}
+	case events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0:
+		l.read(c)
+	}
+}
+
+// read takes one buffer of input. What is left makes another event, behind those
+// of the others.
+func (l *loop) read(c *conn) {
+	n, errno := sysRead(c.fd, l.buf)
+	switch {
+	case errno == unix.EAGAIN:
+	case errno != 0:
+		l.lose(c, os.NewSyscallError("read", errno))
+	case n == 0: // the peer's end
+		l.lose(c, nil)
+	default:
+		l.input(c, l.buf[:n])
+	}
+}
+
+// input deals with what was read of a connection; b is the loop's.
+func (l *loop) input(c *conn, b []byte) {
+	switch c.state {
+	case stateDoor:
+		l.knock(c, b)
+	case stateOpen:
+		l.tally.bytesIn += uint64(len(b))
+		c.alive()
+		l.frames(c, b)
+	}
+}
+
+// frames hands out what b holds, until the connection closes.
+func (l *loop) frames(c *conn, b []byte) {
+	for c.state == stateOpen {
+		e, rest, bad := c.reader.Next(b, l.o.MaxMessageBytes)
+		if bad != nil {
+			l.fail(c, bad)
+			return
+		}
+		switch e.Kind {
+		case wire.None:
+			return
+		case wire.Text:
+			l.tally.messagesIn++
+			c.session.Message(e.Payload)
+		case wire.Binary:
+			l.tally.messagesIn++
+			c.session.Binary()
+		case wire.Ping:
+			c.control(func(b []byte) []byte { return wire.AppendPong(b, e.Payload) })
+		case wire.Close:
+			c.flags |= flagPeerDone
+			c.last(wire.AppendClose(nil, e.Code, string(e.Payload)))
+			c.ended(nil)
+		}
+		b = rest
+	}
+}

@@ -1,0 +1,166 @@
+//go:build linux
+
+// Package epoll is the transport for very many connections: each loop is one
+// goroutine with an epoll of its own, and a connection is a small struct.
+package epoll
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"dunlin/transport"
+)
+
+// Server is a transport.Server.
+type Server struct {
+	// Static after construction
+	loops []*loop
+	addrs []net.Addr
+	runs  sync.WaitGroup
+
+	next atomic.Uint32 // loop of the next adopted connection
+	once sync.Once     // of Shutdown
+}
+
+var _ transport.Server = (*Server)(nil)
+
+// Sleep is how a loop waits for events.
+type Sleep uint8
+
+const (
+	// Parked waits in Go's netpoller, so that no thread blocks.
+	Parked Sleep = iota
+	// Blocking waits in epoll_wait on a thread. It is there to be measured.
+	Blocking
+)
+
+// Listen starts a server on the addresses, of which there may be none: then it
+// lives of Adopt. A taken port is an error that names it.
+func Listen(addresses []transport.Address, o transport.Options, newHandler transport.NewHandler) (*Server, error) {
+	return ListenSleeping(Parked, addresses, o, newHandler)
+}
+
+// ListenSleeping is Listen with a way to sleep.
+func ListenSleeping(how Sleep, addresses []transport.Address, o transport.Options, newHandler transport.NewHandler) (*Server, error) {
+	o = o.WithDefaults()
+	s := &Server{}
+	sockets := make([][]listener, o.Loops) // by loop
+	fail := func(err error) (*Server, error) {
+		for _, of := range sockets {
+			closeListeners(of)
+		}
+		for _, l := range s.loops {
+			l.release()
+		}
+		s.unlink()
+		return nil, err
+	}
+	for _, a := range addresses {
+		addr, opened, err := bind(a, o.Loops)
+		if err != nil {
+			return fail(fmt.Errorf("listening: %w", err))
+		}
+		s.addrs = append(s.addrs, addr)
+		for i := range sockets {
+			sockets[i] = append(sockets[i], opened[i])
+		}
+	}
+	for i := range o.Loops {
+		l, err := newLoop(i, how, o)
+		if err != nil {
+			return fail(fmt.Errorf("starting loop %d: %w", i, err))
+		}
+		s.loops = append(s.loops, l)
+	}
+	for i, l := range s.loops {
+		if err := l.hear(sockets[i]); err != nil {
+			return fail(fmt.Errorf("starting loop %d: %w", i, err))
+		}
+	}
+	for _, l := range s.loops {
+		l.handler = newHandler(l)
+	}
+	for _, l := range s.loops {
+		s.runs.Go(l.run)
+	}
+	return s, nil
+}
+
+// unlink removes the files of unix sockets.
+func (s *Server) unlink() {
+	for _, a := range s.addrs {
+		if u, ok := a.(*net.UnixAddr); ok {
+			os.Remove(u.Name) // somebody may have done it: no error could matter
+		}
+	}
+}
+
+// Addrs implements transport.Server.
+func (s *Server) Addrs() []net.Addr { return s.addrs }
+
+// Adopt implements transport.Server. nc must be a socket, or wrap one that is
+// reached by a method SyscallConn or, as fasthttp's hijacked connections,
+// UnsafeConn.
+func (s *Server) Adopt(nc net.Conn, request []byte) error {
+	fd, err := socketOf(nc)
+	if err != nil {
+		return fmt.Errorf("adopting a connection: %w", err)
+	}
+	read := append([]byte(nil), request...)
+	l := s.loops[s.next.Add(1)%uint32(len(s.loops))]
+	if !l.post(func() { l.adopt(fd, read) }) {
+		sysClose(fd)
+		return fmt.Errorf("adopting a connection: %w", net.ErrClosed)
+	}
+	nc.Close() // the loop has the duplicate
+	return nil
+}
+
+func socketOf(nc net.Conn) (int32, error) {
+	if w, ok := nc.(interface{ UnsafeConn() net.Conn }); ok {
+		nc = w.UnsafeConn()
+	}
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return 0, fmt.Errorf("%T has no descriptor", nc)
+	}
+	fd, err := duplicate(sc)
+	if err != nil {
+		return 0, err
+	}
+	if err := unix.SetNonblock(int(fd), true); err != nil {
+		sysClose(fd)
+		return 0, os.NewSyscallError("fcntl", err)
+	}
+	return fd, nil
+}
+
+// Shutdown implements transport.Server.
+func (s *Server) Shutdown() {
+	s.once.Do(func() {
+		var done sync.WaitGroup
+		for _, l := range s.loops {
+			done.Add(1)
+			if !l.post(func() { l.deafen(); done.Done() }) {
+				done.Done()
+			}
+		}
+		done.Wait()
+		s.unlink()
+	})
+}
+
+// Close implements transport.Server.
+func (s *Server) Close() {
+	s.Shutdown()
+	for _, l := range s.loops {
+		l.stop()
+	}
+	s.runs.Wait()
+}

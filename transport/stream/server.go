@@ -1,0 +1,159 @@
+// Package stream is the portable transport: two goroutines a connection, on any
+// net.Conn, TLS included. It is also what transport/epoll is held against.
+package stream
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"dunlin/transport"
+	"dunlin/transport/wire"
+)
+
+// Server is a transport.Server.
+type Server struct {
+	// Static after construction
+	o     transport.Options
+	door  wire.Door
+	up    wire.Upgrader
+	loops []*loop
+	addrs []net.Addr
+
+	next atomic.Uint32  // loop of the next connection
+	wg   sync.WaitGroup // every goroutine but the loops'
+	runs sync.WaitGroup // the loops
+
+	// Guarded by mu
+	mu        sync.Mutex
+	listeners []net.Listener
+	conns     map[*conn]struct{}
+	closed    bool
+}
+
+var _ transport.Server = (*Server)(nil)
+
+// Listen starts a server on the addresses, of which there may be none: then it
+// lives of Adopt and Serve. A taken port is an error that names it.
+func Listen(addresses []transport.Address, o transport.Options, newHandler transport.NewHandler) (*Server, error) {
+	o = o.WithDefaults()
+	s := &Server{
+		o: o, door: wire.NewDoor(o.PathPrefix), up: wire.NewUpgrader(o.PathPrefix),
+		conns: make(map[*conn]struct{}),
+	}
+	for _, a := range addresses {
+		l, err := net.Listen(a.Network, a.Address)
+		if err != nil {
+			closeAll(s.listeners)
+			return nil, fmt.Errorf("listening: %w", err)
+		}
+		s.listeners = append(s.listeners, l)
+		s.addrs = append(s.addrs, l.Addr())
+	}
+	for i := range o.Loops {
+		s.loops = append(s.loops, newLoop(s, i))
+	}
+	for _, l := range s.loops {
+		l.handler = newHandler(l)
+		s.runs.Go(l.run)
+	}
+	for _, l := range s.listeners {
+		s.wg.Go(func() { s.accept(l) })
+	}
+	return s, nil
+}
+
+func closeAll(listeners []net.Listener) {
+	for _, l := range listeners {
+		l.Close() // nothing was accepted: no error could matter
+	}
+}
+
+// Addrs implements transport.Server.
+func (s *Server) Addrs() []net.Addr { return s.addrs }
+
+func (s *Server) accept(l net.Listener) {
+	for {
+		nc, err := l.Accept()
+		switch {
+		case err == nil:
+			s.Serve(nc)
+		case errors.Is(err, net.ErrClosed):
+			return
+		default: // out of files, most likely: connections wait in the kernel
+			s.o.Log.Warn("accepting a connection failed", "error", err)
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+}
+
+// Serve takes a connection on which nothing was read yet, for listeners that are
+// not the server's own.
+func (s *Server) Serve(nc net.Conn) {
+	c := s.pick(nc)
+	c.loop.count.Accepted.Add(1)
+	if !s.start(c, nil) {
+		nc.Close()
+	}
+}
+
+// Adopt implements transport.Server. Any net.Conn will do.
+func (s *Server) Adopt(nc net.Conn, request []byte) error {
+	c := s.pick(nc)
+	c.adopted = true
+	if !s.start(c, append(make([]byte, 0, len(request)), request...)) {
+		return fmt.Errorf("adopting a connection: %w", net.ErrClosed)
+	}
+	return nil
+}
+
+func (s *Server) pick(nc net.Conn) *conn {
+	l := s.loops[s.next.Add(1)%uint32(len(s.loops))]
+	return newConn(l, nc)
+}
+
+// start runs a connection's reader, unless the server is closed.
+func (s *Server) start(c *conn, read []byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.conns[c] = struct{}{}
+	s.wg.Go(func() { c.serve(read) })
+	return true
+}
+
+// forget ends the server's part in a connection's socket.
+func (s *Server) forget(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+}
+
+// Shutdown implements transport.Server.
+func (s *Server) Shutdown() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	closeAll(s.listeners)
+	s.listeners = nil
+}
+
+// Close implements transport.Server.
+func (s *Server) Close() {
+	s.Shutdown()
+	for _, l := range s.loops {
+		l.stop()
+	}
+	s.runs.Wait()
+	s.mu.Lock()
+	s.closed = true
+	for c := range s.conns {
+		c.abandon()
+	}
+	s.mu.Unlock()
+	s.wg.Wait()
+}
