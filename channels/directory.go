@@ -33,14 +33,16 @@ type entry struct {
 
 	mu sync.Mutex
 	// Guarded by mu
-	gone    bool     // no longer in the directory: look again
-	mask    uint64   // bit i: loop i has a room
-	serial  uint64   // of the latest message
-	refs    int      // subscriptions on this node
-	topic   topic    // whether events reach this node
-	attach  int      // numbers the calls of Attach, so that late answers are known
-	waiting []waiter // subscriptions that can not begin yet
-	roster  *roster  // presence channels only
+	gone    bool      // no longer in the directory: look again
+	mask    uint64    // bit i: loop i has a room
+	serial  uint64    // of the latest message
+	refs    int       // subscriptions on this node
+	topic   topic     // whether events reach this node
+	attach  int       // numbers the calls of Attach, so that late answers are known
+	waiting []waiter  // subscriptions that can not begin yet
+	roster  *roster   // presence channels only
+	counter *counter  // only where the app wants subscription count events
+	last    lastEvent // cache channels only
 }
 
 // topic is how far a channel's way from the engine is.
@@ -56,6 +58,13 @@ const (
 type waiter struct {
 	shard *Shard
 	sub   *subscription
+}
+
+// ready reports whether a subscription may begin. The entry is locked.
+func (e *entry) ready(sub *subscription) bool {
+	return e.topic == topicLive &&
+		(sub.user == nil || sub.user.joined) &&
+		(!e.kind.Is(protocol.Cache) || e.last.state == lastKnown)
 }
 
 func newDirectory() *directory {
@@ -103,6 +112,9 @@ func (d *directory) acquire(key protocol.ChannelKey, kind protocol.Kind, flags c
 			e := &entry{key: key, kind: kind, flags: flags}
 			if kind.Is(protocol.Presence) {
 				e.roster = newRoster()
+			}
+			if flags&cluster.CountEvents != 0 {
+				e.counter = &counter{}
 			}
 			s.entries[key] = e
 		}

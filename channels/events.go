@@ -72,6 +72,9 @@ func (h *Hub) Event(ch protocol.ChannelKey, m cluster.Message) {
 	if e == nil {
 		return
 	}
+	if m.Keep > 0 {
+		e.last.keep(m.Frame, h.opts.Now().Add(m.Keep))
+	}
 	h.post(e, m.Frame, m.Except)
 	e.mu.Unlock()
 }
@@ -143,11 +146,13 @@ func (h *Hub) attached(e *entry, attach int, err error) {
 	if e.attach != attach || e.topic != topicAttaching {
 		return
 	}
-	e.topic = topicLive
 	if err != nil {
 		e.topic = topicNone // the next subscription tries again
+		h.release(e, func(*subscription) bool { return true }, err)
+		return
 	}
-	h.release(e, nil, err)
+	e.topic = topicLive
+	h.release(e, e.ready, nil)
 }
 
 // joined answers Engine.Join for one user.
@@ -157,22 +162,24 @@ func (h *Hub) joined(e *entry, u *user, r cluster.Roster, err error) {
 	if e.roster.users[u.id] != u {
 		return // left meanwhile
 	}
-	if err == nil {
-		u.joined = true
-		e.topic = topicLive // Join's answer comes after Attach's
-		if r.Members != nil && r.Version >= e.roster.version {
-			h.adopt(e, r)
-		}
+	if err != nil {
+		h.release(e, func(sub *subscription) bool { return sub.user == u }, err)
+		return
 	}
-	h.release(e, u, err)
+	u.joined = true
+	e.topic = topicLive // Join's answer comes after Attach's
+	if r.Members != nil && r.Version >= e.roster.version {
+		h.adopt(e, r)
+	}
+	h.release(e, e.ready, nil)
 }
 
-// release sends the subscriptions that waited for a user's join, or for the topic
-// when u is nil, back to their loops. The entry is locked.
-func (h *Hub) release(e *entry, u *user, err error) {
+// release sends waiting subscriptions back to their loops, to begin or to fail
+// with err. The entry is locked.
+func (h *Hub) release(e *entry, which func(*subscription) bool, err error) {
 	kept := e.waiting[:0]
 	for _, w := range e.waiting {
-		if w.sub.user != u {
+		if !which(w.sub) {
 			kept = append(kept, w)
 			continue
 		}
@@ -183,12 +190,6 @@ func (h *Hub) release(e *entry, u *user, err error) {
 		e.waiting = nil
 	}
 }
-
-// Online implements cluster.Handler.
-func (h *Hub) Online(app, user string, online bool) {}
-
-// Terminate implements cluster.Handler.
-func (h *Hub) Terminate(app, user string) {}
 
 // Drain closes every connection with 4200, in slices spread over window, and
 // returns when all are gone or ctx ends. New ones are refused the same way.

@@ -39,6 +39,7 @@ type Options struct {
 	ActivityTimeout time.Duration    // told to clients (PROTOCOL 1.18)
 	MailboxBytes    int              // of frames waiting for one loop; 0: 8 MiB
 	PublishWait     time.Duration    // a publish waits so long for room; 0: 1 s
+	AuthorizeWithin time.Duration    // where an app wants authorized connections; 0: 30 s
 	Now             func() time.Time // nil: time.Now
 }
 
@@ -51,11 +52,12 @@ type Hub struct {
 	log      *slog.Logger
 	opts     Options
 	dir      *directory
-	active   string // activity timeout in whole seconds
 
 	// Static once all loops are made, before any of them runs
 	shards []*Shard // by loop index
 
+	people   people
+	usage    usages
 	draining atomic.Bool
 }
 
@@ -72,6 +74,9 @@ func New(o Options) *Hub {
 	if o.PublishWait == 0 {
 		o.PublishWait = time.Second
 	}
+	if o.AuthorizeWithin == 0 {
+		o.AuthorizeWithin = 30 * time.Second
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -82,6 +87,7 @@ func New(o Options) *Hub {
 		log:      o.Log,
 		opts:     o,
 		dir:      newDirectory(),
+		people:   people{count: make(map[protocol.ChannelKey]int), watched: make(map[protocol.ChannelKey]*watched)},
 	}
 }
 

@@ -13,62 +13,36 @@ import (
 
 // session is the state behind one connection. Only its loop touches it.
 type session struct {
-	shard   *Shard
-	conn    transport.Conn
-	app     *apps.App
-	subs    subscriptions
-	events  bucket // of client events
-	place   int32  // in shard.sessions
-	closing bool   // Close was called
-	closed  bool   // the transport is done with it
-	paused  bool
+	shard  *Shard
+	conn   transport.Conn
+	app    *apps.App
+	usage  *usage
+	subs   subscriptions
+	events bucket             // of client events
+	user   *protocol.UserData // nil until signed in
+	watch  *watchlist         // nil: watches nobody
+	place  int32              // in shard.sessions
+
+	authorized bool // signed in, or has joined a private channel once (PROTOCOL 1.40)
+	closing    bool // Close was called
+	closed     bool // the transport is done with it
+	paused     bool
 }
 
 // Open implements transport.Handler (PROTOCOL 1.1–1.3, 1.35).
 func (s *Shard) Open(c transport.Conn, h transport.Handshake) (transport.Session, *protocol.Error) {
-	app, bad := s.hub.admitConnection(h)
+	app, usage, bad := s.hub.admitConnection(h)
 	if bad != nil {
 		s.counters.Drop(metrics.DropRefused)
 		return nil, bad
 	}
-	x := &session{shard: s, conn: c, app: app, place: int32(len(s.sessions))}
+	x := &session{shard: s, conn: c, app: app, usage: usage, place: int32(len(s.sessions))}
 	s.sessions = append(s.sessions, x)
+	if app.AuthorizedConnections {
+		s.mustAuthorize(x)
+	}
 	c.Send(protocol.ConnectionEstablished(c.ID(), int(s.hub.opts.ActivityTimeout.Seconds())))
 	return x, nil
-}
-
-// admitConnection finds the app of a connection, or why it is refused.
-func (h *Hub) admitConnection(hs transport.Handshake) (*apps.App, *protocol.Error) {
-	if !hs.OnPath {
-		return nil, protocol.ErrPathNotFound
-	}
-	app := h.apps.ByKey(hs.Key)
-	if app == nil {
-		return nil, protocol.ErrUnknownKey(hs.Key)
-	}
-	if !app.Enabled {
-		return nil, protocol.ErrAppDisabled
-	}
-	if err := protocol.CheckVersion(queryValue(hs.Query, "protocol")); err != nil {
-		return nil, err
-	}
-	if h.draining.Load() {
-		return nil, protocol.ErrReconnect
-	}
-	return app, nil
-}
-
-// queryValue returns a parameter of a query, the first of that name. No value
-// that matters is percent-encoded.
-func queryValue(query, name string) (value string, given bool) {
-	for query != "" {
-		var part string
-		part, query, _ = strings.Cut(query, "&")
-		if k, v, _ := strings.Cut(part, "="); k == name {
-			return v, true
-		}
-	}
-	return "", false
 }
 
 // Message implements transport.Session. A fault in it costs this connection only,
@@ -96,6 +70,8 @@ func (x *session) handle(m protocol.ClientMessage) *protocol.Error {
 		return x.subscribe(m)
 	case "pusher:unsubscribe":
 		return x.unsubscribe(m)
+	case "pusher:signin":
+		return x.signin(m)
 	default:
 		if strings.HasPrefix(m.Event, protocol.ClientEventPrefix) {
 			return x.clientEvent(m)
@@ -140,6 +116,8 @@ func (x *session) Closed(error) {
 		x.shard.leave(sub)
 	}
 	x.subs = subscriptions{}
+	x.signout()
+	x.usage.connections.Add(-1)
 	s := x.shard
 	last := len(s.sessions) - 1
 	s.sessions[x.place] = s.sessions[last]

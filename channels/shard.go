@@ -20,13 +20,15 @@ type Shard struct {
 	box      *mailbox.Box[command]
 
 	// Owned by the loop
-	batch    []command // handed back to the mailbox when it is swapped
-	sessions []*session
-	rooms    map[*entry]*room
-	busy     []*room    // with unfinished fan-outs, served in turn
-	paused   []*session // not read from until a mailbox has room again
-	resuming bool       // somebody waits for that
-	mutating bool       // a panic now would leave half a change behind
+	batch     []command // handed back to the mailbox when it is swapped
+	sessions  []*session
+	rooms     map[*entry]*room
+	busy      []*room                            // with unfinished fan-outs, served in turn
+	paused    []*session                         // not read from until a mailbox has room again
+	resuming  bool                               // somebody waits for that
+	signed    map[protocol.ChannelKey][]*session // by cluster.UserKey
+	probation []probation                        // sessions that are to be authorized in time, the oldest first
+	mutating  bool                               // a panic now would leave half a change behind
 }
 
 // command is what other goroutines want of a shard.
@@ -39,15 +41,20 @@ type command struct {
 	frame  *protocol.Frame
 	sub    *subscription
 	err    error
+	watch  *watchlist
+	user   protocol.ChannelKey
 }
 
 type commandKind uint8
 
 const (
-	cmdFrame  commandKind = iota // frame, serial, except: for the room of entry
-	cmdBegin                     // sub may begin, or has failed with err
-	cmdDrain                     // close count sessions
-	cmdResume                    // a mailbox has room again
+	cmdFrame     commandKind = iota // frame, serial, except: for the room of entry
+	cmdBegin                        // sub may begin, or has failed with err
+	cmdDrain                        // close count sessions
+	cmdResume                       // a mailbox has room again
+	cmdTerminate                    // end the sessions of user
+	cmdTell                         // frame, for the session of watch
+	cmdProbation                    // look who is not authorized in time
 )
 
 // turnBudget is how many subscribers a shard serves in one turn before its
@@ -63,6 +70,7 @@ func newShard(h *Hub, loop transport.Loop) *Shard {
 		counters: h.counters.Loop(loop.Index()),
 		box:      mailbox.New[command](h.opts.MailboxBytes),
 		rooms:    make(map[*entry]*room),
+		signed:   make(map[protocol.ChannelKey][]*session),
 	}
 }
 
@@ -104,6 +112,12 @@ func (s *Shard) run(c *command) {
 		s.drain(c.count)
 	case cmdResume:
 		s.resume()
+	case cmdTerminate:
+		s.terminate(c.user)
+	case cmdTell:
+		s.tellWatcher(c.watch, c.frame)
+	case cmdProbation:
+		s.endProbation()
 	}
 }
 

@@ -12,13 +12,13 @@ func (x *session) subscribe(m protocol.ClientMessage) *protocol.Error {
 	if bad != nil {
 		return bad
 	}
-	if !protocol.ValidChannelName(want.Channel, x.app.Limits.ChannelNameLength) {
-		return protocol.ErrChannelName(want.Channel)
+	kind := protocol.KindOf(want.Channel)
+	if bad := x.nameable(want.Channel, kind); bad != nil {
+		return bad
 	}
 	if x.subs.find(want.Channel) != nil {
 		return protocol.ErrAlreadySubscribed(want.Channel)
 	}
-	kind := protocol.KindOf(want.Channel)
 	if kind.Is(protocol.Private) {
 		if bad := x.authorize(want); bad != nil {
 			return x.refuse(want.Channel, authError, bad)
@@ -34,6 +34,21 @@ func (x *session) subscribe(m protocol.ClientMessage) *protocol.Error {
 		}
 	}
 	return x.join(want.Channel, kind, member)
+}
+
+// nameable checks a channel's name, and that a user's own channel is asked for by
+// that user (PROTOCOL 2.1–2.3, 2.6, 2.58).
+func (x *session) nameable(name string, kind protocol.Kind) *protocol.Error {
+	if !kind.Is(protocol.User) {
+		if !protocol.ValidChannelName(name, x.app.Limits.ChannelNameLength) {
+			return protocol.ErrChannelName(name)
+		}
+		return nil
+	}
+	if id, ok := protocol.ServerToUser(name); !ok || x.user == nil || x.user.ID != id {
+		return protocol.ErrNotThatUser(name)
+	}
+	return nil
 }
 
 // authorize checks the signature of a subscription (PROTOCOL 2.13–2.19).
@@ -65,12 +80,16 @@ func (x *session) verify(auth string, signed []byte) *protocol.Error {
 	return nil
 }
 
-// member reads who joins a presence channel (PROTOCOL 2.31).
+// member reads who joins a presence channel: channel_data says so, else the
+// signed-in user does (PROTOCOL 2.31, 2.32).
 func (x *session) member(want protocol.Subscribe) (protocol.Member, *protocol.Error) {
-	if !want.ChannelDataGiven {
-		return protocol.Member{}, protocol.ErrChannelDataRequired(want.Channel)
-	}
 	l := &x.app.Limits
+	if !want.ChannelDataGiven {
+		if x.user == nil {
+			return protocol.Member{}, protocol.ErrChannelDataRequired(want.Channel)
+		}
+		return x.user.Member(l.UserIDLength, l.PresenceMemberBytes)
+	}
 	return protocol.DecodeMember(want.ChannelData, l.UserIDLength, l.PresenceMemberBytes)
 }
 
@@ -100,7 +119,7 @@ func (x *session) refuse(channel string, r refusal, e *protocol.Error) *protocol
 func (x *session) join(name string, kind protocol.Kind, m protocol.Member) *protocol.Error {
 	s, h := x.shard, x.shard.hub
 	s.mutating = true
-	e := h.dir.acquire(protocol.ChannelKey{App: x.app.ID, Name: name}, kind, flagsOf(kind))
+	e := h.dir.acquire(protocol.ChannelKey{App: x.app.ID, Name: name}, kind, x.flagsOf(kind))
 	if e.roster != nil && e.roster.full(m.ID, x.app.Limits.PresenceMembers) {
 		refs := e.refs
 		e.mu.Unlock()
@@ -116,13 +135,16 @@ func (x *session) join(name string, kind protocol.Kind, m protocol.Member) *prot
 	if e.topic == topicNone {
 		h.attach(e)
 	}
-	ready := e.topic == topicLive
 	if e.roster != nil {
-		ready = h.enter(e, sub, m)
+		h.enter(e, sub, m)
+	}
+	if kind.Is(protocol.Cache) && e.last.state == lastUnknown {
+		h.askLast(e)
 	}
 	x.subs.add(sub)
+	x.authorized = x.authorized || kind.Is(protocol.Private)
 	s.counters.Subscriptions.Add(1)
-	if ready {
+	if e.ready(sub) {
 		s.admit(sub)
 	} else {
 		e.waiting = append(e.waiting, waiter{s, sub})
@@ -133,9 +155,12 @@ func (x *session) join(name string, kind protocol.Kind, m protocol.Member) *prot
 }
 
 // flagsOf is how the engine is to treat channels of a kind.
-func flagsOf(kind protocol.Kind) (f cluster.Flags) {
+func (x *session) flagsOf(kind protocol.Kind) (f cluster.Flags) {
 	if kind.Is(protocol.Presence) {
-		f |= cluster.HasMembers
+		return cluster.HasMembers
+	}
+	if x.app.SubscriptionCountEvents && !kind.Is(protocol.User) {
+		f |= cluster.CountEvents // PROTOCOL 2.50
 	}
 	return f
 }
@@ -151,14 +176,13 @@ func (h *Hub) attach(e *entry) {
 }
 
 // enter counts a connection of a user and, when it is the first, tells the
-// engine. It reports whether the user is a member already. The entry is locked.
-func (h *Hub) enter(e *entry, sub *subscription, m protocol.Member) (member bool) {
+// engine. The entry is locked.
+func (h *Hub) enter(e *entry, sub *subscription, m protocol.Member) {
 	u, first := e.roster.enter(m.ID)
 	sub.user = u
 	if first {
 		h.engine.Join(e.key, e.flags, m, func(r cluster.Roster, err error) { h.joined(e, u, r, err) })
 	}
-	return u.joined
 }
 
 // admit begins a subscription: from this message on the channel is its own. The
@@ -179,6 +203,9 @@ func (s *Shard) admit(sub *subscription) {
 	} else {
 		sub.conn.Send(protocol.SubscriptionSucceeded(e.key.Name))
 	}
+	if e.kind.Is(protocol.Cache) {
+		s.hub.sendLast(sub)
+	}
 }
 
 // begin admits a subscription that had to wait, or refuses it.
@@ -196,6 +223,9 @@ func (s *Shard) begin(sub *subscription, err error) {
 	s.mutating = true
 	sub.entry.mu.Lock()
 	s.admit(sub)
+	if c := sub.entry.counter; c != nil { // it was not there when the count was told
+		sub.conn.Send(protocol.SubscriptionCount(name, c.count))
+	}
 	sub.entry.mu.Unlock()
 	s.mutating = false
 }
@@ -235,7 +265,7 @@ func (s *Shard) leave(sub *subscription) {
 	h.engine.Occupy(e.key, e.flags, e.refs)
 	last := e.refs == 0
 	if last {
-		e.topic = topicNone
+		e.topic, e.last = topicNone, lastEvent{}
 		h.engine.Detach(e.key)
 	}
 	e.mu.Unlock()

@@ -28,6 +28,7 @@ const (
 	HasMembers                       // a presence channel
 	TrackMembers                     // somebody hears of member_added and member_removed
 	IsUser                           // not a channel but a signed-in user; see UserKey
+	CountEvents                      // the Handler hears of the count of subscriptions whenever it changes
 )
 
 // Message is one event on its way to the subscribers of a channel.
@@ -188,6 +189,8 @@ type Handler interface {
 	// Resync replaces what the node knows of a presence channel after changes were
 	// lost; the Handler works out the differences.
 	Resync(ch protocol.ChannelKey, r Roster)
+	// Count says how many subscriptions a channel with CountEvents has over all nodes.
+	Count(ch protocol.ChannelKey, count int)
 	// Online says that a watched user signed in first, or left last.
 	Online(app, user string, online bool)
 	// Terminate ends the local connections signed in as user.

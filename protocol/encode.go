@@ -10,6 +10,10 @@ const (
 	evMemberAdded   = "pusher_internal:member_added"
 	evMemberRemoved = "pusher_internal:member_removed"
 	evSubError      = "pusher:subscription_error"
+	evCacheMiss     = "pusher:cache_miss"
+	evCount         = "pusher_internal:subscription_count"
+	evSignedIn      = "pusher:signin_success"
+	evWatchlist     = "pusher_internal:watchlist_events"
 )
 
 // Pong answers pusher:ping (PROTOCOL 1.21). Its data is a string, as all data of
@@ -126,4 +130,44 @@ func ChannelEvent(name string, data StringLiteral, channel, userID string) *Fram
 	b = append(b, `,"user_id":`...)
 	b = AppendString(b, userID)
 	return frameOf(append(b, '}'))
+}
+
+// CacheMiss follows subscription_succeeded where there is no last event (PROTOCOL
+// 2.41).
+func CacheMiss(channel string) *Frame {
+	return onChannel(append(message(evCacheMiss, len(channel)), `"{}"`...), channel)
+}
+
+// SubscriptionCount tells how many connections subscribe to a channel (PROTOCOL
+// 2.51, 2.52).
+func SubscriptionCount(channel string, count int) *Frame {
+	b := append(message(evCount, len(channel)+40), `"{\"subscription_count\":`...)
+	b = strconv.AppendInt(b, int64(count), 10)
+	return onChannel(append(b, `}"`...), channel)
+}
+
+// SignedIn answers pusher:signin with the very user_data that was signed (PROTOCOL
+// 4.5).
+func SignedIn(userData string) *Frame {
+	inner := append(AppendString([]byte(`{"user_data":`), userData), '}')
+	return frameOf(append(AppendString(message(evSignedIn, len(inner)*5/4), inner), '}'))
+}
+
+// WatchlistEvents tells who of a watchlist is, or came, online and offline; an
+// empty list is left out (PROTOCOL 4.25, 4.26).
+func WatchlistEvents(online, offline []string) *Frame {
+	inner := []byte(`{"events":[`)
+	for i, list := range [][]string{online, offline} {
+		if len(list) == 0 {
+			continue
+		}
+		inner = comma(inner, len(inner)-len(`{"events":[`))
+		inner = append(inner, `{"name":"`+[2]string{"online", "offline"}[i]+`","user_ids":[`...)
+		for j, id := range list {
+			inner = AppendString(comma(inner, j), id)
+		}
+		inner = append(inner, "]}"...)
+	}
+	inner = append(inner, "]}"...)
+	return frameOf(append(AppendString(message(evWatchlist, len(inner)*5/4), inner), '}'))
 }

@@ -47,6 +47,11 @@ var (
 	ErrBadVersion   = &Error{CodeBadVersion, "Invalid version string format"}
 	ErrOldProtocol  = &Error{CodeOldProtocol, "Unsupported protocol version"}
 	ErrNoProtocol   = &Error{CodeNoProtocol, "No protocol version supplied"}
+	ErrTLSOnly      = &Error{CodeTLSOnly, "Application only accepts SSL connections, reconnect using wss://"}
+	ErrOverQuota    = &Error{CodeOverQuota, "Application is over connection quota"}
+	ErrOrigin       = &Error{CodeUnauthorized, "Origin not allowed"}
+	ErrUnauthorized = &Error{CodeUnauthorized, "Connection not authorized within timeout"}
+	ErrTerminated   = &Error{CodeUnauthorized, "You got disconnected by the app."}
 	ErrOverCapacity = &Error{CodeOverCapacity, "Over capacity"}
 	ErrReconnect    = &Error{CodeReconnect, "Please reconnect immediately"}
 	ErrPongTimeout  = &Error{CodePongTimeout, "Pong reply not received"}
@@ -60,6 +65,8 @@ var (
 	ErrClientEventsOff    = &Error{0, "To send client events, you must enable this feature in the Settings page of your dashboard."}
 	ErrClientEventChannel = &Error{0, "Client event rejected - only supported on private and presence channels"}
 	ErrClientEventShape   = &Error{0, "Invalid client event (must contain channel and data)"}
+	ErrWatchlistLimit     = &Error{CodeWatchlistLimit, "Watchlist limit exceeded. Only the first 100 user IDs are accepted."}
+	ErrOtherUser          = &Error{0, "The connection is already signed in as another user"}
 	ErrAuthFormat         = &Error{0, "Invalid format: auth must have the format key:signature"}
 )
 
@@ -125,6 +132,11 @@ func ErrAuthSignature(signed []byte, got string) *Error {
 // (PROTOCOL 2.31).
 func ErrChannelDataRequired(channel string) *Error {
 	return &Error{0, "Invalid channel_data: " + clip(channel) + " needs a user_id"}
+}
+
+// ErrNotThatUser answers a subscribe to another user's channel (PROTOCOL 2.58).
+func ErrNotThatUser(channel string) *Error {
+	return &Error{0, "Only the signed-in user may subscribe to " + clip(channel)}
 }
 
 // ErrTooManyMembers answers a user beyond the member limit (PROTOCOL 2.39b).

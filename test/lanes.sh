@@ -29,7 +29,8 @@ lane_go() {
 	fi
 }
 
-# Stock clients and the stock server SDK against the real binary.
+# Stock clients and the stock server SDK against the real binary: over the system's
+# own transport, then over the portable one.
 needs_clients=(node npm)
 lane_clients() {
 	make --no-print-directory build
@@ -40,7 +41,11 @@ lane_clients() {
 		npm ci
 		cp package-lock.json node_modules/.installed-lock.json
 	fi
-	npm test
+	local transport
+	for transport in auto stream; do
+		printf -- '-- transport %s\n' "$transport"
+		CLIENTS_TRANSPORT=$transport npm test
+	done
 }
 
 # skip LANE TOOL...: counts a lane as skipped, or as failed where nothing may be missing.

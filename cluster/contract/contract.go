@@ -23,6 +23,7 @@ func Run(t *testing.T, start func(t *testing.T) cluster.Engine) {
 		{"PublishInOrder", publishInOrder},
 		{"OfferIsAPublish", offerIsAPublish},
 		{"CountsAreDesiredState", countsAreDesiredState},
+		{"CountEventsEndInTheTruth", countEventsEndInTheTruth},
 		{"ChannelsByPrefix", channelsByPrefix},
 		{"JoinAndLeave", joinAndLeave},
 		{"RosterOncePerAttach", rosterOncePerAttach},
@@ -62,6 +63,7 @@ type node struct {
 	versions map[protocol.ChannelKey]uint64
 	online   []string // "user true"
 	ended    []string
+	counts   []int
 }
 
 func (n *node) Event(ch protocol.ChannelKey, m cluster.Message) {
@@ -94,6 +96,12 @@ func (n *node) Online(_, user string, online bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.online = append(n.online, fmt.Sprint(user, " ", online))
+}
+
+func (n *node) Count(_ protocol.ChannelKey, count int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.counts = append(n.counts, count)
 }
 
 func (n *node) Terminate(_, user string) {
@@ -232,6 +240,19 @@ func countsAreDesiredState(t *testing.T, n *node) {
 	n.Occupy(key("c"), 0, 0)
 	n.Occupy(key("c"), 0, 0)
 	count(0)
+}
+
+// An engine may leave intermediate counts out, but not the last one.
+func countEventsEndInTheTruth(t *testing.T, n *node) {
+	n.attach("quiet")
+	n.Occupy(key("quiet"), 0, 500)
+	for i := range 10 {
+		n.Occupy(key("c"), cluster.CountEvents, i+1)
+	}
+	n.eventually("the last count", func() bool { return len(n.counts) > 0 && n.counts[len(n.counts)-1] == 10 })
+	if slices.Contains(n.counts, 500) {
+		t.Error("told of a channel without the flag")
+	}
 }
 
 func channelsByPrefix(t *testing.T, n *node) {

@@ -162,6 +162,9 @@ func (e *Engine) Occupy(ch protocol.ChannelKey, f cluster.Flags, count int) {
 	defer s.mu.Unlock()
 	c := s.channel(ch)
 	edge := (c.count == 0) != (count == 0)
+	if f&cluster.CountEvents != 0 && c.count != count {
+		e.notify(func(h cluster.Handler) { h.Count(ch, count) })
+	}
 	c.count = count
 	if edge && f&cluster.IsUser != 0 && c.watchers > 0 {
 		user, online := cluster.UserOf(ch), count > 0

@@ -49,26 +49,28 @@ func readFile(name string) ([]byte, error) {
 }
 
 // lookup returns a setting's variable. An empty one counts as not set, which is
-// how compose files leave a variable out. So does what Kubernetes sets for a
-// service named dunlin: DUNLIN_PORT=tcp://10.0.0.1:6001.
+// how compose files leave a variable out. So does what Kubernetes sets.
 func (e *environment) lookup(name string) (string, bool) {
 	text := e.vars[name]
-	if strings.HasSuffix(name, "_PORT") && kubernetesURL.MatchString(text) {
-		return "", false
-	}
-	return text, text != ""
+	return text, text != "" && !kubernetes(name, text)
 }
 
 var (
 	kubernetesURL  = regexp.MustCompile(`\A(tcp|udp|sctp)://`)
-	kubernetesName = regexp.MustCompile(`_SERVICE_HOST\z|_SERVICE_PORT(_|\z)|_PORT(_[0-9]+_(TCP|UDP|SCTP)|\z)`)
+	kubernetesName = regexp.MustCompile(`_SERVICE_HOST\z|_SERVICE_PORT(_|\z)|_PORT_[0-9]+_(TCP|UDP|SCTP)`)
 )
+
+// kubernetes reports whether a variable is one of those that Kubernetes sets for a
+// service named dunlin: DUNLIN_SERVICE_HOST, DUNLIN_PORT=tcp://10.0.0.1:6001.
+func kubernetes(name, value string) bool {
+	return kubernetesName.MatchString(name) || strings.HasSuffix(name, "_PORT") && kubernetesURL.MatchString(value)
+}
 
 // strangers warns of variables that look like settings and are none.
 func (e *environment) strangers() (warnings []string) {
 	known := append(append([]string{envConfig}, serverTable.variables()...), appTable.variables()...)
-	for name := range e.vars {
-		if !strings.HasPrefix(name, "DUNLIN_") || slices.Contains(known, name) || kubernetesName.MatchString(name) {
+	for name, value := range e.vars {
+		if !strings.HasPrefix(name, "DUNLIN_") || slices.Contains(known, name) || kubernetes(name, value) {
 			continue
 		}
 		warning := name + ": no such setting"

@@ -166,9 +166,10 @@ func TestWhichFile(t *testing.T) {
 
 func TestWarnsOfUnknownVariables(t *testing.T) {
 	t.Parallel()
-	cfg := mustLoad(t, oneApp, nil, "DUNLIN_SERVER_PROT=1", "DUNLIN_XYZZY=1", "OTHER=1", "DUNLIN_SERVICE_HOST=1",
+	cfg := mustLoad(t, oneApp, nil, "DUNLIN_SERVER_PROT=1", "DUNLIN_XYZZY=1", "DUNLIN_OPPS_PORT=80", "DUNLIN_NAME_PORT=tcp://10.0.0.1:80", "OTHER=1", "DUNLIN_SERVICE_HOST=1",
 		"DUNLIN_SERVICE_PORT_HTTP=1", "DUNLIN_PORT_6001_TCP_ADDR=1", "DUNLIN_OPS_PORT=tcp://10.0.0.1:80")
-	want := []string{"DUNLIN_SERVER_PROT: no such setting; did you mean DUNLIN_SERVER_PORT?", "DUNLIN_XYZZY: no such setting"}
+	want := []string{"DUNLIN_OPPS_PORT: no such setting; did you mean DUNLIN_OPS_PORT?",
+		"DUNLIN_SERVER_PROT: no such setting; did you mean DUNLIN_SERVER_PORT?", "DUNLIN_XYZZY: no such setting"}
 	if !reflect.DeepEqual(cfg.Warnings, want) {
 		t.Errorf("got %q, want %q", cfg.Warnings, want)
 	}

@@ -91,7 +91,7 @@ func (e *environment) secretsFrom(dir string) func(string) (string, error) {
 
 func (e *environment) secretVariable(name string) (string, error) {
 	if name == "" {
-		return "", errors.New("names no environment variable after env:")
+		return "", errors.New("names no environment variable; write env:NAME")
 	}
 	text, ok := e.vars[name]
 	switch {
@@ -106,7 +106,7 @@ func (e *environment) secretVariable(name string) (string, error) {
 // secretFile reads a secret from a file, whose last line break is not part of it.
 func (e *environment) secretFile(dir, path string) (string, error) {
 	if path == "" {
-		return "", errors.New("names no file after file:")
+		return "", errors.New("names no file; write file:PATH")
 	}
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(dir, path)

@@ -134,7 +134,7 @@ func (p *Program) Addrs() []net.Addr { return p.sockets.Addrs() }
 // with 4200 over the drain window, requests under way answered.
 func (p *Program) Wait(ctx context.Context) error {
 	<-ctx.Done()
-	p.log.Info("stopping", "connections", p.counters.Connections(), "window", p.cfg.Server.Drain)
+	p.log.Info("stopping", "connections", p.counters.Connections(), "window", p.cfg.Server.Drain.String())
 	p.sockets.Shutdown()
 	// What is not gone soon after the window does not read what it is sent.
 	stop, cancel := context.WithTimeout(context.Background(), p.cfg.Server.Drain+lastWords)

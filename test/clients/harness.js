@@ -14,6 +14,8 @@ const here = dirname(fileURLToPath(import.meta.url))
 const binary = resolve(process.env.DUNLIN_BIN ?? join(here, '../../bin/dunlin'))
 // Settings in the caller's environment would change the server's.
 const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('DUNLIN_')))
+/** The way to serve sockets that is tested, a value of server.transport. */
+const transport = process.env.CLIENTS_TRANSPORT ?? 'auto'
 const startDeadline = 10_000
 const stopDeadline = 10_000
 
@@ -25,7 +27,7 @@ export function newApp(id, settings = {}) {
 /** JSON is YAML. */
 function configuration(apps) {
   return JSON.stringify({
-    server: { drain: '1s' },
+    server: { drain: '1s', transport },
     ops: { enabled: false },
     apps: apps.map(({ id, key, secret, settings }) => ({ id, key, secret, ...settings })),
   })

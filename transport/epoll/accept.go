@@ -44,7 +44,7 @@ func (l *loop) deafen() {
 		}
 		sysClose(l.listeners[i].fd)
 	}
-	l.listeners, l.limit.deaf = nil, false
+	l.listeners, l.deaf = nil, false
 }
 
 // accept takes new connections, some at a time. It reports whether there may be
@@ -58,17 +58,28 @@ func (l *loop) accept(i int) (more bool) {
 		switch errno {
 		case 0:
 			l.count.Accepted.Add(1)
-			l.add(fd, 0)
+			l.welcome(fd)
 		case unix.EAGAIN:
 			return false
 		case unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.ENOBUFS:
-			if !l.acceptSurplus(l.listeners[i].fd) {
+			if !l.limit.spend() { // else the next accept has what that has freed
+				l.goDeaf()
 				return false
 			}
 		default: // of the one connection: it died while it waited, for one
 		}
 	}
 	return true
+}
+
+// welcome makes a connection of an accepted socket, be it to turn it away.
+func (l *loop) welcome(fd int32) {
+	if !l.limit.owed() {
+		l.add(fd, 0)
+		return
+	}
+	l.count.Drop(metrics.DropFileLimit)
+	l.add(fd, flagSurplus)
 }
 
 // add makes a connection of a socket, which is closed if that fails.
@@ -81,95 +92,15 @@ func (l *loop) add(fd int32, f flags) *conn {
 		l.lose(c, nil)
 		return nil
 	}
-	timeout := l.timeout.handshake
-	if f&flagSurplus != 0 {
-		timeout = min(timeout, l.timeout.linger)
-	}
-	l.put(c, l.tick+timeout)
+	l.put(c, l.tick+l.doorTimeout(c))
 	return c
 }
 
-// fileLimit is what a loop does when the process may open no more files. A few
-// descriptors are kept for it: one is closed, which lets one connection be
-// accepted, told that there is no room, and closed. When all are in use the
-// loop stops listening until one is back. It never spins.
-type fileLimit struct {
-	kept []int32
-	deaf bool // the listeners are not in the epoll
-}
-
-// reserved is how many connections a loop can turn away at a time.
-const reserved = 4
-
-// reserve opens what is missing.
-func (f *fileLimit) reserve() error {
-	for len(f.kept) < reserved {
-		fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return os.NewSyscallError("open", err)
-		}
-		f.kept = append(f.kept, int32(fd))
+// doorTimeout is how long c may take for its request. Others wait for the
+// descriptor of a surplus one.
+func (l *loop) doorTimeout(c *conn) uint32 {
+	if c.flags&flagSurplus != 0 {
+		return min(l.timeout.handshake, l.timeout.linger)
 	}
-	return nil
-}
-
-// spend closes one descriptor.
-func (f *fileLimit) spend() bool {
-	n := len(f.kept)
-	if n == 0 {
-		return false
-	}
-	sysClose(f.kept[n-1])
-	f.kept = f.kept[:n-1]
-	return true
-}
-
-// short reports whether the limit was felt and is not forgotten.
-func (f *fileLimit) short() bool { return f.deaf || len(f.kept) < reserved }
-
-func (f *fileLimit) release() {
-	for f.spend() {
-	}
-}
-
-// acceptSurplus accepts a connection for which there is no descriptor. It
-// reports false when it could not: then nothing is accepted for a while.
-func (l *loop) acceptSurplus(from int32) bool {
-	if l.limit.spend() {
-		fd, errno := sysAccept(from)
-		switch errno {
-		case 0:
-			l.count.Accepted.Add(1)
-			l.count.Drop(metrics.DropFileLimit)
-			l.add(fd, flagSurplus)
-			return true
-		case unix.EAGAIN: // another loop was faster
-			l.hearAgain()
-			return false
-		}
-	}
-	l.o.Log.Warn("out of file descriptors: not accepting connections for now", "loop", l.index)
-	for i := range l.listeners {
-		unix.EpollCtl(l.ep, unix.EPOLL_CTL_DEL, int(l.listeners[i].fd), nil) // is in there
-	}
-	l.limit.deaf = true
-	return false
-}
-
-// hearAgain fills the reserve, and listens again once there is a descriptor to
-// turn connections away with. It is called in every tick.
-func (l *loop) hearAgain() {
-	if !l.limit.short() {
-		return
-	}
-	l.limit.reserve() // as far as it goes; the next tick tries again
-	if !l.limit.deaf || len(l.limit.kept) == 0 {
-		return
-	}
-	l.limit.deaf = false
-	for i := range l.listeners {
-		if err := l.listen(i); err != nil {
-			l.o.Log.Error("listening again failed", "error", err)
-		}
-	}
+	return l.timeout.handshake
 }

@@ -212,7 +212,7 @@ func (l *loop) expire(c *conn) {
 	t := &l.timeout
 	switch c.state {
 	case stateDoor:
-		if l.due(c, t.handshake) {
+		if l.due(c, l.doorTimeout(c)) {
 			l.count.Drop(metrics.DropHandshake)
 			l.lose(c, nil)
 		}
@@ -264,8 +264,13 @@ func (l *loop) lose(c *conn, err error) {
 	if c.state == stateGone {
 		return
 	}
-	sysClose(c.fd) // no duplicate is left, so the epoll forgets it too
 	l.forget(c)
+	if c.flags&flagSurplus != 0 {
+		l.limit.back(c.fd)
+		l.hearAgain()
+	} else {
+		sysClose(c.fd) // no duplicate is left, so the epoll forgets it too
+	}
 	c.ended(err)
 }
 
@@ -279,7 +284,4 @@ func (l *loop) forget(c *conn) {
 	delete(l.requests, c)
 	l.takeOff(c)
 	l.table.remove(c)
-	if c.flags&flagSurplus != 0 {
-		l.hearAgain()
-	}
 }

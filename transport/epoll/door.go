@@ -151,13 +151,13 @@ func (l *loop) handOver(c *conn, read []byte) {
 // reserve for a moment.
 func (l *loop) toNet(fd int32) (net.Conn, error) {
 	f := os.NewFile(uintptr(fd), "socket")
-	defer f.Close()
 	nc, err := net.FileConn(f)
-	if err == nil || !errors.Is(err, unix.EMFILE) && !errors.Is(err, unix.ENFILE) || !l.limit.spend() {
-		return nc, err
+	if (errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)) && l.limit.spend() {
+		nc, err = net.FileConn(f)
 	}
-	defer l.hearAgain()
-	return net.FileConn(f)
+	f.Close()
+	l.limit.refill() // what is still missing is tried again in a tick
+	return nc, err
 }
 
 // adopt takes over a descriptor whose request was read elsewhere.

@@ -14,7 +14,11 @@ import (
 const (
 	// copyBytes is what is copied together for one write; more goes by writev.
 	copyBytes = 16 << 10
-	maxIovecs = 1024 // UIO_MAXIOV
+	// Where frames are small on average, an iovec each costs the kernel more than
+	// the copying, up to so much. BenchmarkFlush compares.
+	copySmall  = turnBytes + copyBytes
+	smallFrame = 1 << 10
+	maxIovecs  = 1024 // UIO_MAXIOV
 )
 
 // output is a loop's memory for writing.
@@ -109,7 +113,7 @@ func (l *loop) write(fd int32, q *queue) (int, unix.Errno) {
 	switch {
 	case plain && len(q.frames) == 1:
 		return sysWrite(fd, q.frames[0].WebSocket())
-	case q.size > copyBytes:
+	case q.size > copyBytes && (q.size > copySmall || q.size > smallFrame*len(q.frames)):
 		return l.writev(fd, q)
 	case plain:
 		return sysWrite(fd, l.output.join(q.frames))

@@ -36,6 +36,7 @@ type loop struct {
 	start   time.Time // of tick 0
 	tickLen time.Duration
 	timeout ticks
+	limit   *fileLimit // shared by the loops
 
 	poller
 
@@ -49,7 +50,7 @@ type loop struct {
 	endings   []ending         // sessions that are to hear Closed
 	output    output
 	listeners []listener
-	limit     fileLimit
+	deaf      bool // the listeners are not in the epoll
 	tally     tally
 
 	quitting atomic.Bool
@@ -79,19 +80,15 @@ func timeouts(o transport.Options) ticks {
 	return ticks{in(o.HandshakeTimeout), in(o.ActivityTimeout), in(o.PongTimeout), in(o.Linger)}
 }
 
-func newLoop(index int, how Sleep, o transport.Options) (*loop, error) {
+func newLoop(index int, how Sleep, o transport.Options, limit *fileLimit) (*loop, error) {
 	l := &loop{
 		index: index, o: o, door: wire.NewDoor(o.PathPrefix), up: wire.NewUpgrader(o.PathPrefix),
 		count: o.Counters(index), start: time.Now(), tickLen: o.Tick(),
-		table: newTable(), buf: make([]byte, readBytes), requests: make(map[*conn][]byte),
+		limit: limit, table: newTable(), buf: make([]byte, readBytes), requests: make(map[*conn][]byte),
 	}
 	l.wheel.reset()
 	l.timeout = timeouts(o)
 	if err := l.open(how); err != nil {
-		l.release()
-		return nil, err
-	}
-	if err := l.limit.reserve(); err != nil {
 		l.release()
 		return nil, err
 	}
@@ -101,7 +98,6 @@ func newLoop(index int, how Sleep, o transport.Options) (*loop, error) {
 // release closes the descriptors that a loop has without connections.
 func (l *loop) release() {
 	l.deafen()
-	l.limit.release()
 	l.close()
 }
 
@@ -138,7 +134,7 @@ func (l *loop) run() {
 
 // nextTick is when the wheel must be looked at, zero for never.
 func (l *loop) nextTick() time.Time {
-	if l.table.used == 0 && !l.limit.short() && len(l.output.spare) == 0 {
+	if l.table.used == 0 && !l.deaf && l.limit.missing.Load() == 0 && len(l.output.spare) == 0 {
 		return time.Time{}
 	}
 	return l.start.Add(time.Duration(l.tick+1) * l.tickLen)

@@ -8,7 +8,7 @@ const (
 	// turnBytes is what a connection may gather in a turn before it is flushed.
 	turnBytes = 64 << 10
 	// keepFrames is the largest frame list whose memory is kept for others.
-	keepFrames = 256
+	keepFrames = 1024
 )
 
 // queue is what waits to be written to one connection. Only connections with

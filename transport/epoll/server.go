@@ -22,10 +22,12 @@ type Server struct {
 	// Static after construction
 	loops []*loop
 	addrs []net.Addr
+	limit *fileLimit
 	runs  sync.WaitGroup
 
-	next atomic.Uint32 // loop of the next adopted connection
-	once sync.Once     // of Shutdown
+	next    atomic.Uint32 // loop of the next adopted connection
+	once    sync.Once     // of Shutdown
+	release sync.Once     // of limit
 }
 
 var _ transport.Server = (*Server)(nil)
@@ -50,38 +52,12 @@ func Listen(addresses []transport.Address, o transport.Options, newHandler trans
 func ListenSleeping(how Sleep, addresses []transport.Address, o transport.Options, newHandler transport.NewHandler) (*Server, error) {
 	o = o.WithDefaults()
 	s := &Server{}
-	sockets := make([][]listener, o.Loops) // by loop
-	fail := func(err error) (*Server, error) {
-		for _, of := range sockets {
-			closeListeners(of)
-		}
-		for _, l := range s.loops {
-			l.release()
-		}
-		s.unlink()
+	sockets, err := s.bind(addresses, o.Loops)
+	if err == nil {
+		err = s.makeLoops(how, o, sockets)
+	}
+	if err != nil {
 		return nil, err
-	}
-	for _, a := range addresses {
-		addr, opened, err := bind(a, o.Loops)
-		if err != nil {
-			return fail(fmt.Errorf("listening: %w", err))
-		}
-		s.addrs = append(s.addrs, addr)
-		for i := range sockets {
-			sockets[i] = append(sockets[i], opened[i])
-		}
-	}
-	for i := range o.Loops {
-		l, err := newLoop(i, how, o)
-		if err != nil {
-			return fail(fmt.Errorf("starting loop %d: %w", i, err))
-		}
-		s.loops = append(s.loops, l)
-	}
-	for i, l := range s.loops {
-		if err := l.hear(sockets[i]); err != nil {
-			return fail(fmt.Errorf("starting loop %d: %w", i, err))
-		}
 	}
 	for _, l := range s.loops {
 		l.handler = newHandler(l)
@@ -90,6 +66,57 @@ func ListenSleeping(how Sleep, addresses []transport.Address, o transport.Option
 		s.runs.Go(l.run)
 	}
 	return s, nil
+}
+
+// bind returns the sockets of each loop.
+func (s *Server) bind(addresses []transport.Address, loops int) ([][]listener, error) {
+	sockets := make([][]listener, loops)
+	for _, a := range addresses {
+		addr, opened, err := bind(a, loops)
+		if err != nil {
+			closeAll(sockets)
+			s.unlink()
+			return nil, fmt.Errorf("listening: %w", err)
+		}
+		s.addrs = append(s.addrs, addr)
+		for i := range sockets {
+			sockets[i] = append(sockets[i], opened[i])
+		}
+	}
+	return sockets, nil
+}
+
+func closeAll(sockets [][]listener) {
+	for _, of := range sockets {
+		closeListeners(of)
+	}
+}
+
+// makeLoops makes the loops and lets them listen. The sockets are theirs then,
+// or closed.
+func (s *Server) makeLoops(how Sleep, o transport.Options, sockets [][]listener) error {
+	limit, err := newFileLimit(o.Loops)
+	s.limit = limit
+	for i := 0; err == nil && i < o.Loops; i++ {
+		var l *loop
+		if l, err = newLoop(i, how, o, limit); err == nil {
+			s.loops = append(s.loops, l)
+			err = l.hear(sockets[i])
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	for _, l := range s.loops {
+		l.listeners = nil
+		l.release()
+	}
+	if limit != nil {
+		limit.release()
+	}
+	closeAll(sockets)
+	s.unlink()
+	return fmt.Errorf("starting the loops: %w", err)
 }
 
 // unlink removes the files of unix sockets.
@@ -163,4 +190,5 @@ func (s *Server) Close() {
 		l.stop()
 	}
 	s.runs.Wait()
+	s.release.Do(s.limit.release)
 }

@@ -161,12 +161,9 @@ func TestWheelSleeps(t *testing.T) {
 // testLoop is a loop without descriptors, whose time is moved by hand.
 func testLoop(o transport.Options) *loop {
 	o = o.WithDefaults()
-	l := &loop{o: o, table: newTable(), tickLen: o.Tick(), start: time.Now(), count: new(metrics.Loop), requests: map[*conn][]byte{}}
+	l := &loop{o: o, table: newTable(), tickLen: o.Tick(), start: time.Now(), count: new(metrics.Loop), requests: map[*conn][]byte{}, limit: &fileLimit{}}
 	l.up, l.timeout = wire.NewUpgrader(""), timeouts(o)
 	l.wheel.reset()
-	for len(l.limit.kept) < reserved {
-		l.limit.kept = append(l.limit.kept, -1)
-	}
 	return l
 }
 

@@ -1,0 +1,135 @@
+package channels
+
+import (
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"dunlin/apps"
+	"dunlin/protocol"
+	"dunlin/transport"
+)
+
+// admitConnection finds the app of a connection and counts the connection, or says
+// why it is refused.
+func (h *Hub) admitConnection(hs transport.Handshake) (*apps.App, *usage, *protocol.Error) {
+	if !hs.OnPath {
+		return nil, nil, protocol.ErrPathNotFound
+	}
+	app := h.apps.ByKey(hs.Key)
+	switch {
+	case app == nil:
+		return nil, nil, protocol.ErrUnknownKey(hs.Key)
+	case !app.Enabled:
+		return nil, nil, protocol.ErrAppDisabled
+	case app.ForceTLS && !hs.Secure:
+		return nil, nil, protocol.ErrTLSOnly
+	case !originAllowed(app.AllowedOrigins, hs.Origin):
+		return nil, nil, protocol.ErrOrigin
+	}
+	if err := protocol.CheckVersion(queryValue(hs.Query, "protocol")); err != nil {
+		return nil, nil, err
+	}
+	if h.draining.Load() {
+		return nil, nil, protocol.ErrReconnect
+	}
+	u := h.usage.of(app.ID)
+	if n := u.connections.Add(1); app.Limits.Connections > 0 && n > int64(app.Limits.Connections) {
+		u.connections.Add(-1)
+		return nil, nil, protocol.ErrOverQuota
+	}
+	return app, u, nil
+}
+
+// queryValue returns a parameter of a query, the first of that name. No value
+// that matters is percent-encoded.
+func queryValue(query, name string) (value string, given bool) {
+	for query != "" {
+		var part string
+		part, query, _ = strings.Cut(query, "&")
+		if k, v, _ := strings.Cut(part, "="); k == name {
+			return v, true
+		}
+	}
+	return "", false
+}
+
+// originAllowed matches the host of an Origin header against host patterns, of
+// which "*.example.com" means every host below example.com. Only browsers send an
+// Origin, and they always do: who sends none is no page.
+func originAllowed(patterns []string, origin string) bool {
+	if len(patterns) == 0 || origin == "" {
+		return true
+	}
+	u, err := url.Parse(origin)
+	if err != nil {
+		return false
+	}
+	host := strings.ToLower(u.Hostname())
+	for _, p := range patterns {
+		p = strings.ToLower(p)
+		suffix, wild := strings.CutPrefix(p, "*")
+		if p == "*" || p == host || wild && strings.HasPrefix(suffix, ".") && len(host) > len(suffix) && strings.HasSuffix(host, suffix) {
+			return true
+		}
+	}
+	return false
+}
+
+// usage is what an app uses of this node. It outlives changes of the app.
+type usage struct {
+	connections atomic.Int64
+}
+
+// usages finds the usage of an app by its id. Apps are few: none is forgotten.
+type usages struct{ byApp sync.Map }
+
+func (u *usages) of(app string) *usage {
+	if v, ok := u.byApp.Load(app); ok {
+		return v.(*usage)
+	}
+	v, _ := u.byApp.LoadOrStore(app, &usage{})
+	return v.(*usage)
+}
+
+// Connections is how many connections of an app this node has.
+func (h *Hub) Connections(app string) int { return int(h.usage.of(app).connections.Load()) }
+
+// probation is a session that has to show that it may be here (PROTOCOL 1.40).
+type probation struct {
+	session *session
+	until   time.Time
+}
+
+// mustAuthorize ends a session that is not authorized in time. All sessions of a
+// shard have the same time, so the list is in order and one timer serves it.
+func (s *Shard) mustAuthorize(x *session) {
+	s.probation = append(s.probation, probation{x, s.hub.opts.Now().Add(s.hub.opts.AuthorizeWithin)})
+	if len(s.probation) == 1 {
+		s.probationTimer(s.hub.opts.AuthorizeWithin)
+	}
+}
+
+func (s *Shard) probationTimer(wait time.Duration) {
+	time.AfterFunc(wait, func() { s.post(command{kind: cmdProbation}, 0) })
+}
+
+// endProbation closes the sessions whose time is over.
+func (s *Shard) endProbation() {
+	now, n := s.hub.opts.Now(), 0
+	for _, p := range s.probation {
+		if p.until.After(now) {
+			break
+		}
+		n++
+		if x := p.session; !x.authorized && !x.closing {
+			x.close(protocol.ErrUnauthorized)
+		}
+	}
+	s.probation = append(s.probation[:0:0], s.probation[n:]...)
+	if len(s.probation) > 0 {
+		s.probationTimer(s.probation[0].until.Sub(now))
+	}
+}

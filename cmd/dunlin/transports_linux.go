@@ -1,0 +1,15 @@
+package main
+
+import (
+	"dunlin/transport"
+	"dunlin/transport/epoll"
+)
+
+func init() {
+	transports["auto"] = listenEpoll
+	transports["epoll"] = listenEpoll
+}
+
+func listenEpoll(a []transport.Address, o transport.Options, h transport.NewHandler) (sockets, error) {
+	return epoll.Listen(a, o, h)
+}
