@@ -63,18 +63,18 @@ func (x *session) forward(sub *subscription, f *protocol.Frame) *protocol.Error 
 // bucket is a token bucket: as many tokens as a second brings, full at first.
 type bucket struct {
 	tokens float64
-	at     time.Time // zero: full
+	at     int64 // of the last take, ns since 1970; 0: full
 }
 
 // take takes one token, if there is one at now.
 func (b *bucket) take(now time.Time, perSecond int) bool {
-	most := float64(perSecond)
-	if b.at.IsZero() {
+	most, at := float64(perSecond), now.UnixNano()
+	if b.at == 0 {
 		b.tokens = most
 	} else {
-		b.tokens = min(most, b.tokens+now.Sub(b.at).Seconds()*most)
+		b.tokens = min(most, b.tokens+time.Duration(max(at-b.at, 0)).Seconds()*most)
 	}
-	b.at = now
+	b.at = at
 	if b.tokens < 1 {
 		return false
 	}

@@ -84,7 +84,7 @@ func (h *Hub) Event(ch protocol.ChannelKey, m cluster.Message) {
 // messages.
 func (h *Hub) post(e *entry, f *protocol.Frame, except protocol.SocketID) {
 	e.serial++
-	c := command{kind: cmdFrame, entry: e, frame: f, serial: e.serial, except: except}
+	c := command{entry: e, frame: f, serial: e.serial, except: except}
 	for m := e.mask; m != 0; m &= m - 1 {
 		h.shards[bits.TrailingZeros64(m)].post(c, frameWeight(f))
 	}
@@ -183,7 +183,7 @@ func (h *Hub) release(e *entry, which func(*subscription) bool, err error) {
 			kept = append(kept, w)
 			continue
 		}
-		w.shard.post(command{kind: cmdBegin, sub: w.sub, err: err}, 0)
+		w.shard.do(func() { w.shard.begin(w.sub, err) })
 	}
 	clear(e.waiting[len(kept):])
 	if e.waiting = kept; len(kept) == 0 {
@@ -203,7 +203,7 @@ func (h *Hub) Drain(ctx context.Context, window time.Duration) {
 			return
 		}
 		for _, s := range h.shards {
-			s.post(command{kind: cmdDrain, count: slice(int(s.counters.Connections.Load()), left)}, 0)
+			s.do(func() { s.drain(slice(int(s.counters.Connections.Load()), left)) })
 		}
 		select {
 		case <-ctx.Done():

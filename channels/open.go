@@ -113,7 +113,7 @@ func (s *Shard) mustAuthorize(x *session) {
 }
 
 func (s *Shard) probationTimer(wait time.Duration) {
-	time.AfterFunc(wait, func() { s.post(command{kind: cmdProbation}, 0) })
+	time.AfterFunc(wait, func() { s.do(s.endProbation) })
 }
 
 // endProbation closes the sessions whose time is over.

@@ -8,14 +8,13 @@ import (
 // subscription is one connection's place in one channel. Only its loop touches it.
 type subscription struct {
 	conn    transport.Conn // the session's, here to save a step per delivery
-	session *session
+	session *session       // nil once it has ended; late answers of the engine find it so
 	entry   *entry
 	room    *room  // nil while joining
 	since   uint64 // messages with a higher serial are for it
 	user    *user  // presence channels only
 	place   int32  // in room.subs
 	listed  int32  // in session.subs
-	over    bool   // ended; late answers of the engine find it so
 }
 
 // room is a channel's subscribers on one loop. Only the loop touches it.

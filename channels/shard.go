@@ -31,31 +31,15 @@ type Shard struct {
 	mutating  bool                               // a panic now would leave half a change behind
 }
 
-// command is what other goroutines want of a shard.
+// command is what other goroutines want of a shard: a frame for the room of entry,
+// or something to do.
 type command struct {
-	kind   commandKind
-	count  int
+	frame  *protocol.Frame
+	entry  *entry
 	serial uint64
 	except protocol.SocketID
-	entry  *entry
-	frame  *protocol.Frame
-	sub    *subscription
-	err    error
-	watch  *watchlist
-	user   protocol.ChannelKey
+	do     func() // nil: a frame
 }
-
-type commandKind uint8
-
-const (
-	cmdFrame     commandKind = iota // frame, serial, except: for the room of entry
-	cmdBegin                        // sub may begin, or has failed with err
-	cmdDrain                        // close count sessions
-	cmdResume                       // a mailbox has room again
-	cmdTerminate                    // end the sessions of user
-	cmdTell                         // frame, for the session of watch
-	cmdProbation                    // look who is not authorized in time
-)
 
 // turnBudget is how many subscribers a shard serves in one turn before its
 // sockets are read again: each costs a write of some microseconds.
@@ -81,6 +65,10 @@ func (s *Shard) post(c command, weight int) {
 	}
 }
 
+// do has f run on the loop's goroutine. It is for control, which is never refused:
+// bounded by connections and their subscriptions.
+func (s *Shard) do(f func()) { s.post(command{do: f}, 0) }
+
 // Turn implements transport.Handler: what was posted is done, then fan-outs are
 // moved on by one slice.
 func (s *Shard) Turn(time.Time) (more bool) {
@@ -94,30 +82,19 @@ func (s *Shard) Turn(time.Time) (more bool) {
 }
 
 func (s *Shard) run(c *command) {
-	switch c.kind {
-	case cmdFrame:
-		r := s.rooms[c.entry]
-		if r == nil { // the last subscriber left meanwhile
-			s.box.Release(frameWeight(c.frame))
-			return
-		}
-		r.begin(c)
-		if !r.queued {
-			r.queued = true
-			s.busy = append(s.busy, r)
-		}
-	case cmdBegin:
-		s.begin(c.sub, c.err)
-	case cmdDrain:
-		s.drain(c.count)
-	case cmdResume:
-		s.resume()
-	case cmdTerminate:
-		s.terminate(c.user)
-	case cmdTell:
-		s.tellWatcher(c.watch, c.frame)
-	case cmdProbation:
-		s.endProbation()
+	if c.do != nil {
+		c.do()
+		return
+	}
+	r := s.rooms[c.entry]
+	if r == nil { // the last subscriber left meanwhile
+		s.box.Release(frameWeight(c.frame))
+		return
+	}
+	r.begin(c)
+	if !r.queued {
+		r.queued = true
+		s.busy = append(s.busy, r)
 	}
 }
 
@@ -182,7 +159,7 @@ func (s *Shard) pause(x *session, box *mailbox.Box[command]) {
 	drained := box.Drained()
 	go func() { // at most one a shard; it ends when the loop behind box has caught up
 		<-drained
-		s.post(command{kind: cmdResume}, 0)
+		s.do(s.resume)
 	}()
 }
 

@@ -97,8 +97,9 @@ func (h *Hub) TerminateUser(ctx context.Context, app, user string) error {
 
 // Terminate implements cluster.Handler.
 func (h *Hub) Terminate(app, user string) {
+	key := cluster.UserKey(app, user)
 	for _, s := range h.shards {
-		s.post(command{kind: cmdTerminate, user: cluster.UserKey(app, user)}, 0)
+		s.do(func() { s.terminate(key) })
 	}
 }
 

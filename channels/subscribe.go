@@ -210,7 +210,7 @@ func (s *Shard) admit(sub *subscription) {
 
 // begin admits a subscription that had to wait, or refuses it.
 func (s *Shard) begin(sub *subscription, err error) {
-	if sub.over {
+	if sub.session == nil {
 		return
 	}
 	x, name := sub.session, sub.entry.key.Name
@@ -251,7 +251,7 @@ func (x *session) unsubscribe(m protocol.ClientMessage) *protocol.Error {
 func (s *Shard) leave(sub *subscription) {
 	s.mutating = true
 	e, h := sub.entry, s.hub
-	sub.over = true
+	sub.session = nil
 	s.counters.Subscriptions.Add(-1)
 	vacant := s.vacate(sub)
 	e.mu.Lock()

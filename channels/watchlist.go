@@ -107,16 +107,13 @@ func (p *people) changed(key protocol.ChannelKey, user string, online bool) {
 	}
 }
 
-// tell posts a frame to the watcher's loop. people's lock is held, which keeps its
-// messages in order.
+// tell sends the session a frame, unless it has another watchlist by then. people's
+// lock is held, which keeps its messages in order.
 func (w *watchlist) tell(f *protocol.Frame) {
-	w.session.shard.post(command{kind: cmdTell, watch: w, frame: f}, 0)
-}
-
-// tellWatcher sends what was posted, unless the watchlist is no longer the
-// session's.
-func (s *Shard) tellWatcher(w *watchlist, f *protocol.Frame) {
-	if x := w.session; x.watch == w && !x.closed {
-		x.conn.Send(f)
-	}
+	x := w.session
+	x.shard.do(func() {
+		if x.watch == w && !x.closed {
+			x.conn.Send(f)
+		}
+	})
 }

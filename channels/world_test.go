@@ -23,7 +23,7 @@ import (
 
 // world is a hub with loops that take a turn only when the test says so.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	hub   *Hub
 	app   *apps.App
 	loops []*handLoop
@@ -55,7 +55,7 @@ func (c *tab) Close(e *protocol.Error) { c.closed = e }
 func (c *tab) Pause()                  { c.paused = true }
 func (c *tab) Resume()                 { c.paused = false }
 
-func newWorld(t *testing.T, loops int, change func(*Options, *apps.App)) *world {
+func newWorld(t testing.TB, loops int, change func(*Options, *apps.App)) *world {
 	t.Helper()
 	app := &apps.App{
 		ID: "1", Key: "key", Secrets: []*protocol.Secret{protocol.NewSecret("secret")},
