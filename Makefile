@@ -11,7 +11,7 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 run: build ## build and start on 127.0.0.1:6001 with apps.yaml
-	exec $(BIN) serve --config apps.yaml --host 127.0.0.1 --port 6001
+	@exec $(BIN) serve --config apps.yaml --host 127.0.0.1 --port 6001
 
 test: deps ## every lane: static checks, Go with the race detector, stock clients
 	test/lanes.sh

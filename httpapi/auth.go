@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"dunlin/protocol"
 )
@@ -21,10 +22,24 @@ const authVersion = "1.0"
 
 // authenticate finds the app of the request's path and checks that it signed the
 // request. The checks and their texts are those of PROTOCOL 5.12, in that order.
+// It is route.auth for paths that begin with an app's id.
 func (s *Server) authenticate(c *call) error {
 	if c.app = s.opts.Apps.ByID(c.segment(0)); c.app == nil {
 		return errUnknownApp
 	}
+	return s.authorize(c)
+}
+
+// authenticateByKey finds the app by its key, for a path that names none.
+func (s *Server) authenticateByKey(c *call) error {
+	key, _ := c.query.get(paramKey)
+	if c.app = s.opts.Apps.ByKey(string(key)); c.app == nil {
+		return unknownKey(key)
+	}
+	return s.authorize(c)
+}
+
+func (s *Server) authorize(c *call) error {
 	if err := s.credentials(c); err != nil {
 		s.explain(c, err)
 		return err
@@ -54,15 +69,20 @@ func (s *Server) credentials(c *call) error {
 func (s *Server) checkKey(c *call) error {
 	key, _ := c.query.get(paramKey)
 	switch {
-	case len(key) == 0:
-		return unauthorized("Missing parameter: " + paramKey)
-	case string(key) == c.app.Key:
+	case len(key) > 0 && string(key) == c.app.Key:
 		return nil
 	case s.opts.Apps.ByKey(string(key)) == nil:
-		return unauthorized(protocol.ErrUnknownKey(cut(string(key))).Message)
+		return unknownKey(key)
 	default:
 		return unauthorized("App key " + cut(string(key)) + " is not a key of app " + c.app.ID)
 	}
+}
+
+func unknownKey(key []byte) error {
+	if len(key) == 0 {
+		return unauthorized("Missing parameter: " + paramKey)
+	}
+	return unauthorized(protocol.ErrUnknownKey(cut(string(key))).Message)
 }
 
 func checkVersion(q *query) error {
@@ -173,5 +193,9 @@ func cut(s string) string {
 	if len(s) <= most {
 		return s
 	}
-	return s[:most] + "…"
+	n := most
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "…"
 }

@@ -17,7 +17,9 @@ const vectorBody = `{"name":"foo","channels":["project-3"],"data":"{\"some\":\"d
 
 const vectorQuery = "auth_key=" + testKey + "&auth_timestamp=1353088179&auth_version=1.0"
 
-// TestVectorsOverHTTP sends the vectors of PROTOCOL 5.3 as requests.
+// TestVectorsOverHTTP sends the vectors as requests.
+//
+// PROTOCOL 5.1, 5.3, 5.10.
 func TestVectorsOverHTTP(t *testing.T) {
 	t.Parallel()
 	f := start(t)
@@ -35,8 +37,10 @@ func TestVectorsOverHTTP(t *testing.T) {
 	}
 }
 
-// TestAuthRejections is the table of PROTOCOL 5.12, each check reached with all
-// later ones failing too, so that the order counts.
+// TestAuthRejections is the table of checks and texts, each check reached with all later
+// ones failing too, so that the order counts.
+//
+// PROTOCOL 5.8, 5.12, 5.13, 5.60.
 func TestAuthRejections(t *testing.T) {
 	t.Parallel()
 	f := start(t)
@@ -67,7 +71,9 @@ func TestAuthRejections(t *testing.T) {
 	}
 }
 
-// TestTimestampGrace: 599 seconds pass, 600 fail, either way (PROTOCOL 5.8).
+// TestTimestampGrace: 599 seconds pass, 600 fail, either way.
+//
+// PROTOCOL 5.8.
 func TestTimestampGrace(t *testing.T) {
 	t.Parallel()
 	f := start(t)
@@ -80,8 +86,9 @@ func TestTimestampGrace(t *testing.T) {
 	}
 }
 
-// TestBodyMD5: PROTOCOL 5.9, 5.10. The claim is covered by the signature, the
-// body by the claim.
+// TestBodyMD5: the claim is covered by the signature, the body by the claim.
+//
+// PROTOCOL 5.9, 5.10.
 func TestBodyMD5(t *testing.T) {
 	t.Parallel()
 	f := start(t)
@@ -102,8 +109,9 @@ func TestBodyMD5(t *testing.T) {
 }
 
 // TestWhoseKey: unknown app ids are 404, before anything else; a disabled app is
-// 403, to those who may know it; another app's signature is worth nothing here
-// (PROTOCOL 5.13, 5.60, PITFALLS 22).
+// 403, to those who may know it; another app's signature is worth nothing here.
+//
+// PROTOCOL 5.13, 5.60; PITFALLS 22.
 func TestWhoseKey(t *testing.T) {
 	t.Parallel()
 	f := start(t)
@@ -123,6 +131,8 @@ func TestWhoseKey(t *testing.T) {
 }
 
 // TestSeveralSecrets: while secrets rotate, each of them verifies.
+//
+// PROTOCOL 5.2.
 func TestSeveralSecrets(t *testing.T) {
 	t.Parallel()
 	f := start(t)
@@ -135,8 +145,10 @@ func TestSeveralSecrets(t *testing.T) {
 	}
 }
 
-// TestQuerySpellings: what senders do to a query after they signed it (PROTOCOL
-// 5.4–5.7). Each sends signed, the string whose parameters it signed.
+// TestQuerySpellings: what senders do to a query after they signed it. Each sends
+// signed, the string whose parameters it signed.
+//
+// PROTOCOL 5.2, 5.4, 5.5, 5.6, 5.7.
 func TestQuerySpellings(t *testing.T) {
 	t.Parallel()
 	f := start(t)
@@ -175,8 +187,10 @@ func TestQuerySpellings(t *testing.T) {
 	}
 }
 
-// TestPathSpellings: the raw path is what is signed, the decoded one does as well
-// (PROTOCOL 5.11). The channel is the same either way.
+// TestPathSpellings: the raw path is what is signed, the decoded one does as well. The
+// channel is the same either way.
+//
+// PROTOCOL 5.11.
 func TestPathSpellings(t *testing.T) {
 	t.Parallel()
 	f := start(t)
@@ -198,6 +212,8 @@ func TestPathSpellings(t *testing.T) {
 
 // TestSignedFormIsUsed: what the handler reads is what was signed, not another
 // reading of it.
+//
+// PROTOCOL 5.4, 5.17.
 func TestSignedFormIsUsed(t *testing.T) {
 	t.Parallel()
 	f := start(t)
@@ -208,7 +224,9 @@ func TestSignedFormIsUsed(t *testing.T) {
 	}
 }
 
-// TestUpperCaseSignature is taken too, as for sockets (PROTOCOL 2.16).
+// TestUpperCaseSignature is taken too, as for sockets.
+//
+// PROTOCOL 2.16, 5.2.
 func TestUpperCaseSignature(t *testing.T) {
 	t.Parallel()
 	f := start(t)
@@ -235,8 +253,10 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-// TestAuthFailureIsExplained: the log has the string that should have been
-// signed, at debug level alone, and never a secret (PITFALLS 24).
+// TestAuthFailureIsExplained: the log has the string that should have been signed, at debug
+// level alone, and never a secret.
+//
+// PROTOCOL 5.12; PITFALLS 24.
 func TestAuthFailureIsExplained(t *testing.T) {
 	t.Parallel()
 	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo} {

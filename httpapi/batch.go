@@ -79,7 +79,7 @@ func (s *Server) publishBatch(c *call, list []cluster.Publication, asked []bool)
 	if len(list) == 0 {
 		return answerEmpty(c)
 	}
-	receipts, err := s.publish(list)
+	receipts, err := s.publish(c.app, list)
 	if err != nil {
 		return err
 	}

@@ -8,8 +8,9 @@ import (
 	"dunlin/cluster"
 )
 
-// TestBatch: events in array order, published by one call (PROTOCOL 5.30, 5.32,
-// 5.33).
+// TestBatch: events in array order, published by one call.
+//
+// PROTOCOL 4.15, 5.30, 5.32, 5.33.
 func TestBatch(t *testing.T) {
 	t.Parallel()
 	f := start(t)
@@ -28,7 +29,9 @@ func TestBatch(t *testing.T) {
 	f.expect(f.post("batch_events", `{"batch":[]}`), 200, "{}")
 }
 
-// TestBatchInfo: aligned by index, {} for events without info (PROTOCOL 5.33).
+// TestBatchInfo: aligned by index, {} for events without info.
+//
+// PROTOCOL 5.24, 5.33.
 func TestBatchInfo(t *testing.T) {
 	t.Parallel()
 	f := start(t)
@@ -41,7 +44,9 @@ func TestBatchInfo(t *testing.T) {
 		`{"batch":[{"subscription_count":1},{},{"user_count":0,"subscription_count":0},{}]}`)
 }
 
-// TestBatchRejections: one bad event fails the whole batch (PROTOCOL 5.34).
+// TestBatchRejections: one bad event fails the whole batch.
+//
+// PROTOCOL 2.1, 2.28, 5.28, 5.30, 5.31, 5.34, 5.37; PITFALLS 1.
 func TestBatchRejections(t *testing.T) {
 	t.Parallel()
 	f := start(t)

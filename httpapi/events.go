@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -99,10 +98,10 @@ func eventChannel(v value, limits *apps.Limits, alone bool) (string, error) {
 // checkChannelName judges any channel name of a request: a plain one, or that of
 // a user's channel (PROTOCOL 2.1–2.3).
 func checkChannelName(name string, limits *apps.Limits) error {
-	limit, idLimit := limits.ChannelNameLength, limits.UserIDLength
+	limit := limits.ChannelNameLength
 	user, isUser := protocol.ServerToUser(name)
 	switch {
-	case isUser && (idLimit == 0 || len(user) <= idLimit):
+	case isUser && userIDFits(user, limits):
 		return nil
 	case limit > 0 && len(name) > limit && protocol.ValidChannelName(name, len(name)):
 		return badRequest("The channel name exceeds the allowed maximum (" + strconv.Itoa(limit) + " characters)")
@@ -126,7 +125,7 @@ func (s *Server) postEvents(c *call) error {
 	if err != nil {
 		return err
 	}
-	receipts, err := s.publish(list)
+	receipts, err := s.publish(c.app, list)
 	if err != nil {
 		return err
 	}
@@ -199,8 +198,12 @@ func (s *Server) publication(app *apps.App, e *event, channel string) cluster.Pu
 	return p
 }
 
-func (s *Server) publish(list []cluster.Publication) ([]cluster.Receipt, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), s.opts.RequestTimeout)
+// publish publishes what an app may publish now, all or none of it.
+func (s *Server) publish(app *apps.App, list []cluster.Publication) ([]cluster.Receipt, error) {
+	if err := s.admitEvents(app, len(list)); err != nil {
+		return nil, err
+	}
+	ctx, cancel := s.context()
 	defer cancel()
 	return s.opts.Hub.Publish(ctx, list)
 }

@@ -19,6 +19,8 @@ const dataTooLarge = "The data content of this event exceeds the allowed maximum
 	" See https://pusher.com/docs/channels/server_api/http-api#publishing-events for more info"
 
 // TestTrigger: what is accepted, and what subscribers get of it.
+//
+// PROTOCOL 2.28, 2.30, 2.55, 4.15, 5.16, 5.20, 5.21, 5.26, 8.20.
 func TestTrigger(t *testing.T) {
 	t.Parallel()
 	for _, v := range []struct {
@@ -63,6 +65,8 @@ func TestTrigger(t *testing.T) {
 }
 
 // TestTriggerRejections: nothing of a refused event is published.
+//
+// PROTOCOL 2.1, 2.2, 2.3, 2.28, 2.55, 4.4, 4.15, 5.18, 5.19, 5.28, 5.29, 5.37; PITFALLS 1.
 func TestTriggerRejections(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 201)
@@ -121,8 +125,8 @@ func TestTriggerRejections(t *testing.T) {
 			"The channel name exceeds the allowed maximum (164 characters)"},
 		{"2.3 #", `{"name":"e","data":"d","channel":"#other"}`, 400, "Invalid channel name: #other"},
 		{"2.3 no user", `{"name":"e","data":"d","channel":"#server-to-user-"}`, 400, "Invalid channel name: #server-to-user-"},
-		{"2.3 long user", `{"name":"e","data":"d","channel":"#server-to-user-` + long[:129] + `"}`, 400,
-			"Invalid channel name: #server-to-user-" + long[:129]},
+		{"4.4 long user", `{"name":"e","data":"d","channel":"#server-to-user-` + long + `"}`, 400,
+			"Invalid channel name: " + ("#server-to-user-" + long)[:200] + "…"},
 		{"4.15 user among others", `{"name":"e","data":"d","channels":["a","#server-to-user-1"]}`, 400,
 			"You cannot trigger to multiple channels when sending to a user"},
 		{"2.55 encrypted among others", `{"name":"e","data":"d","channels":["a","private-encrypted-b"]}`, 400,
@@ -144,8 +148,9 @@ func TestTriggerRejections(t *testing.T) {
 	}
 }
 
-// TestTriggerLimits: what is just inside the limits passes (PROTOCOL 5.18, 5.19,
-// 2.2, 5.16).
+// TestTriggerLimits: what is just inside the limits passes.
+//
+// PROTOCOL 2.2, 5.16, 5.18, 5.19.
 func TestTriggerLimits(t *testing.T) {
 	t.Parallel()
 	channels := make([]string, 100)
@@ -169,6 +174,8 @@ func TestTriggerLimits(t *testing.T) {
 }
 
 // TestNoLimits: 0 is no limit.
+//
+// PROTOCOL 2.2, 5.18, 5.19, 5.29, 5.30.
 func TestNoLimits(t *testing.T) {
 	t.Parallel()
 	f := start(t)
@@ -191,8 +198,9 @@ func TestNoLimits(t *testing.T) {
 	}
 }
 
-// TestPublication: what the hub is told besides the frame (PROTOCOL 5.22, 2.43,
-// 2.45).
+// TestPublication: what the hub is told besides the frame.
+//
+// PROTOCOL 2.40, 2.43, 2.45, 5.22.
 func TestPublication(t *testing.T) {
 	t.Parallel()
 	f := start(t, func(o *Options) { o.CacheTTL = time.Minute })
@@ -217,7 +225,10 @@ func TestPublication(t *testing.T) {
 	}
 }
 
-// TestTriggerInfo: PROTOCOL 5.23, 5.24, with the answer that the PHP suite asserts.
+// TestTriggerInfo: counts of each distinct channel, with the answer that the PHP suite
+// asserts.
+//
+// PROTOCOL 5.23, 5.24, 5.25.
 func TestTriggerInfo(t *testing.T) {
 	t.Parallel()
 	f := start(t)
@@ -237,8 +248,10 @@ func TestTriggerInfo(t *testing.T) {
 		`{"channels":{"presence-b":{"user_count":1}}}`)
 }
 
-// TestTriggerFromQuery: parameters may come in the query string (PROTOCOL 5.17);
-// the body counts where both have one.
+// TestTriggerFromQuery: parameters may come in the query string; the body counts where
+// both have one.
+//
+// PROTOCOL 5.17.
 func TestTriggerFromQuery(t *testing.T) {
 	t.Parallel()
 	f := start(t)
@@ -246,10 +259,14 @@ func TestTriggerFromQuery(t *testing.T) {
 	f.expect(f.post("events", "", "name=e", `data={"x":"y"}`, "channels[]=a", "channels[]=b", "socket_id=1.2"), 200, "{}")
 	f.expect(f.post("events", `{"name":"body","data":"d","channel":"a"}`, "info=subscription_count", "name=query"), 200,
 		`{"channels":{"a":{"subscription_count":7}}}`)
+	f.expect(f.post("events", `{"name":"one","data":"d","channel":"a"}`, "channels[]=b", "channel=c"), 200, "{}")
+	f.expect(f.post("events", `{"name":"two","data":"d","channels":["a"],"channel":null}`, "channel=c"), 200, "{}")
 	want := []string{
 		`{"event":"e","data":"{\"x\":\"y\"}","channel":"a"}`,
 		`{"event":"e","data":"{\"x\":\"y\"}","channel":"b"}`,
 		`{"event":"body","data":"d","channel":"a"}`,
+		`{"event":"one","data":"d","channel":"a"}`,
+		`{"event":"two","data":"d","channel":"a"}`,
 	}
 	if got := f.engine.events(); !slices.Equal(got, want) {
 		t.Errorf("published %q", got)
@@ -260,6 +277,8 @@ func TestTriggerFromQuery(t *testing.T) {
 }
 
 // TestTriggerFromQueryRejections: the same rules hold there.
+//
+// PROTOCOL 5.17.
 func TestTriggerFromQueryRejections(t *testing.T) {
 	t.Parallel()
 	f := start(t)
@@ -271,6 +290,8 @@ func TestTriggerFromQueryRejections(t *testing.T) {
 
 // TestEngineErrors: what cannot be done now is 503 with Retry-After, a fault is
 // 500, and neither tells more.
+//
+// PROTOCOL 5.60.
 func TestEngineErrors(t *testing.T) {
 	t.Parallel()
 	for _, v := range []struct {

@@ -81,6 +81,9 @@ func (f *fields) fill(q *query) error {
 		channels[0] = '['
 		extra.channels = value(append(channels, ']'))
 	}
+	if !f.channel.missing() || !f.channels.missing() {
+		extra.channel, extra.channels = "", "" // two names for one thing
+	}
 	for _, key := range [...]string{"name", "data", "channel", "channels", "socket_id", "info"} {
 		if at := f.field(key); at.missing() {
 			*at = *extra.field(key)

@@ -47,6 +47,7 @@ type fakeEngine struct {
 	health    error
 	panics    bool
 	asked     cluster.Info
+	ended     []string // "app/user" of each Terminate
 }
 
 func (e *fakeEngine) Publish(ctx context.Context, p []cluster.Publication) ([]cluster.Receipt, error) {
@@ -94,6 +95,18 @@ func (e *fakeEngine) Members(_ context.Context, ch protocol.ChannelKey) ([]proto
 	defer e.mu.Unlock()
 	e.mu.Lock()
 	return e.members[ch.App+"/"+ch.Name], e.err
+}
+
+func (e *fakeEngine) Terminate(ctx context.Context, app, user string) error {
+	defer e.mu.Unlock()
+	e.mu.Lock()
+	if _, ok := ctx.Deadline(); !ok {
+		return fmt.Errorf("terminate without a deadline")
+	}
+	if e.err == nil {
+		e.ended = append(e.ended, app+"/"+user)
+	}
+	return e.err
 }
 
 func (e *fakeEngine) Health() error {

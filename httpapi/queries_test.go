@@ -13,7 +13,9 @@ func occupied(subscriptions, users int) cluster.ChannelInfo {
 	return cluster.ChannelInfo{Occupied: true, Subscriptions: subscriptions, Users: users}
 }
 
-// TestChannels: PROTOCOL 5d.
+// TestChannels lists occupied channels, with what is asked about them.
+//
+// PROTOCOL 4.16, 5.25, 5.35, 5.38, 5.39.
 func TestChannels(t *testing.T) {
 	t.Parallel()
 	f := start(t)
@@ -46,7 +48,9 @@ func TestChannels(t *testing.T) {
 	}
 }
 
-// TestQueryRejections: PROTOCOL 5.36, 5.37, 5.42, 5.43, 5.46, 5.47.
+// TestQueryRejections: what cannot be asked of a channel, with the hosted texts.
+//
+// PROTOCOL 2.1, 2.2, 2.3, 5.36, 5.37, 5.42, 5.43, 5.46, 5.47.
 func TestQueryRejections(t *testing.T) {
 	t.Parallel()
 	f := start(t)
@@ -80,7 +84,9 @@ func TestQueryRejections(t *testing.T) {
 	}
 }
 
-// TestChannel: PROTOCOL 5e and 2.48.
+// TestChannel describes one channel.
+//
+// PROTOCOL 2.48, 5.25, 5.40, 5.41, 5.44.
 func TestChannel(t *testing.T) {
 	t.Parallel()
 	f := start(t)
@@ -113,7 +119,9 @@ func TestChannel(t *testing.T) {
 	}
 }
 
-// TestUsers: PROTOCOL 5f; with_user_info is Soketi's.
+// TestUsers lists members; with_user_info is Soketi's.
+//
+// PROTOCOL 5.10, 5.45.
 func TestUsers(t *testing.T) {
 	t.Parallel()
 	f := start(t)

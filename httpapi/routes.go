@@ -15,7 +15,8 @@ type route struct {
 	method string
 	path   string // a segment in braces stands for any
 	handle func(*Server, *call) error
-	signed bool // the first argument is an app's id, and the app must have signed
+	auth   func(*Server, *call) error // finds the app that must have signed; nil: anybody may ask
+	reads  bool                       // counts as a read request of the app
 
 	segments []string // of path; "" stands for any
 }
@@ -24,11 +25,15 @@ type route struct {
 // first.
 func routeTable() []route {
 	table := []route{
-		{method: "POST", path: "/apps/{app}/events", handle: (*Server).postEvents, signed: true},
-		{method: "POST", path: "/apps/{app}/batch_events", handle: (*Server).postBatch, signed: true},
-		{method: "GET", path: "/apps/{app}/channels", handle: (*Server).getChannels, signed: true},
-		{method: "GET", path: "/apps/{app}/channels/{channel}", handle: (*Server).getChannel, signed: true},
-		{method: "GET", path: "/apps/{app}/channels/{channel}/users", handle: (*Server).getUsers, signed: true},
+		change("/apps/{app}/events", (*Server).postEvents),
+		change("/apps/{app}/batch_events", (*Server).postBatch),
+		read("/apps/{app}/channels", (*Server).getChannels),
+		read("/apps/{app}/channels/{channel}", (*Server).getChannel),
+		read("/apps/{app}/channels/{channel}/users", (*Server).getUsers),
+		change("/apps/{app}/users/{user}/terminate_connections", (*Server).postTerminate),
+		{method: "POST", path: "/users/{user}/terminate_connections", handle: (*Server).postTerminateShort, auth: (*Server).authenticateByKey},
+		change("/apps/{app}/channels/{channel}/events", (*Server).postChannelEvents),
+		read("/apps/{app}/channels/{channel}/stats", (*Server).getStats),
 		{method: "GET", path: "/", handle: (*Server).getLive},
 		{method: "GET", path: "/live", handle: (*Server).getLive},
 		{method: "GET", path: "/ready", handle: (*Server).getReady},
@@ -37,6 +42,15 @@ func routeTable() []route {
 		table[i].segments = split(table[i].path)
 	}
 	return table
+}
+
+// change and read are the routes whose first argument is an app's id.
+func change(path string, handle func(*Server, *call) error) route {
+	return route{method: "POST", path: path, handle: handle, auth: (*Server).authenticate}
+}
+
+func read(path string, handle func(*Server, *call) error) route {
+	return route{method: "GET", path: path, handle: handle, auth: (*Server).authenticate, reads: true}
 }
 
 func split(path string) []string {
@@ -88,7 +102,7 @@ type call struct {
 	path     []byte // undecoded, without the prefix
 	prefixed []byte // undecoded, with the prefix; nil when the request had none
 	args     [maxArgs][]byte
-	app      *apps.App // of signed routes
+	app      *apps.App // of routes with auth
 	query    query
 
 	scratch []byte // what was signed, then the answer
@@ -174,14 +188,23 @@ func (s *Server) dispatch(c *call) error {
 		if r.method != string(c.method) || !r.match(c.path, &c.args) {
 			continue
 		}
-		if r.signed {
-			if err := s.authenticate(c); err != nil {
-				return err
-			}
+		if err := s.enter(c, r); err != nil {
+			return err
 		}
 		return r.handle(s, c)
 	}
 	return s.unrouted(c)
+}
+
+// enter lets a request pass that may use the route now.
+func (s *Server) enter(c *call, r *route) error {
+	if r.auth == nil {
+		return nil
+	}
+	if err := r.auth(s, c); err != nil || !r.reads {
+		return err
+	}
+	return s.admitRead(c.app)
 }
 
 // unrouted tells a wrong path from a wrong method (RFC 9110 §15.5.6).

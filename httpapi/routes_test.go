@@ -9,6 +9,8 @@ import (
 )
 
 // TestPaths: 404 and 405 in plain text; paths are matched as they were sent.
+//
+// PROTOCOL 5.60, 5.61.
 func TestPaths(t *testing.T) {
 	t.Parallel()
 	f := start(t)
@@ -51,6 +53,8 @@ func TestPaths(t *testing.T) {
 
 // TestPathPrefix: the API is served with and without the prefix, and a signature
 // over either path counts (Soketi).
+//
+// PROTOCOL 5.11.
 func TestPathPrefix(t *testing.T) {
 	t.Parallel()
 	for _, prefix := range []string{"/ws", "ws/"} {
@@ -86,8 +90,9 @@ func TestAbsoluteTarget(t *testing.T) {
 	f.expect(f.send(request("GET", "http://dunlin.test", "")), 200, "OK")
 }
 
-// TestCORS: any page may read any answer, and every preflight succeeds (PROTOCOL
-// 7.4).
+// TestCORS: any page may read any answer, and every preflight succeeds.
+//
+// PROTOCOL 7.4.
 func TestCORS(t *testing.T) {
 	t.Parallel()
 	f := start(t)

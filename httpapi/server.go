@@ -2,9 +2,10 @@
 // query through, and the health checks of its operator.
 //
 // A request goes one way through the files: routes finds the handler, auth
-// decides who asks, events, batch and queries validate all of it and only then
-// call the Hub, respond writes the answer. Whatever outlives a request is
-// copied: fasthttp reuses its buffers.
+// decides who asks, events, batch, queries, users and deprecated validate all of
+// it, quota decides whether it may be done now, and only then the Hub is called;
+// respond writes the answer. Whatever outlives a request is copied: fasthttp
+// reuses its buffers.
 package httpapi
 
 import (
@@ -87,6 +88,7 @@ type Server struct {
 	linger time.Duration
 
 	calls    sync.Pool // of *call
+	quotas   quotas
 	draining atomic.Bool
 
 	mu        sync.Mutex

@@ -14,8 +14,9 @@ import (
 	"time"
 )
 
-// TestKeepAlive: many requests on one connection, refused ones among them
-// (PROTOCOL 5.15).
+// TestKeepAlive: many requests on one connection, refused ones among them.
+//
+// PROTOCOL 5.15.
 func TestKeepAlive(t *testing.T) {
 	t.Parallel()
 	f := start(t)
@@ -42,8 +43,10 @@ func TestPipelining(t *testing.T) {
 	f.expect(f.read(br, "GET"), 200, `{"occupied":false}`)
 }
 
-// TestBodyForms: chunked bodies, bodies behind 100-continue, any content type
-// (PROTOCOL 5.14), and a GET's body, which is signed and never the next request.
+// TestBodyForms: chunked bodies, bodies behind 100-continue, any content type, and a
+// GET's body, which is signed and never the next request.
+//
+// PROTOCOL 5.14.
 func TestBodyForms(t *testing.T) {
 	t.Parallel()
 	f := start(t)
@@ -68,8 +71,9 @@ func TestBodyForms(t *testing.T) {
 	f.expect(f.read(br, "GET"), 200, "OK")
 }
 
-// TestBodyTooLarge: a 413 that the sender gets to read, though it never stops
-// sending (PITFALLS 4).
+// TestBodyTooLarge: a 413 that the sender gets to read, though it never stops sending.
+//
+// PITFALLS 4.
 func TestBodyTooLarge(t *testing.T) {
 	t.Parallel()
 	const limit = 4096

@@ -7,7 +7,9 @@ import (
 	"dunlin/protocol"
 )
 
-// TestSignatureVectors signs the vectors of PROTOCOL 5.3.
+// TestSignatureVectors signs the vectors.
+//
+// PROTOCOL 5.3.
 func TestSignatureVectors(t *testing.T) {
 	t.Parallel()
 	const auth = "auth_key=" + testKey + "&auth_timestamp=1353088179&auth_version=1.0"
@@ -43,8 +45,10 @@ func reversed(query string) string {
 	return strings.Join(parts, "&")
 }
 
-// TestStringToSign: keys lower-cased and sorted, values decoded once, arrays in
-// order of appearance, nil values empty (PROTOCOL 5.2, 5.4, 5.5, 5.7).
+// TestStringToSign: keys lower-cased and sorted, values decoded once, arrays in order of
+// appearance, nil values empty.
+//
+// PROTOCOL 5.2, 5.4, 5.5, 5.7.
 func TestStringToSign(t *testing.T) {
 	t.Parallel()
 	for _, v := range []struct {
@@ -103,7 +107,9 @@ func TestDecodedTextSurvivesGrowth(t *testing.T) {
 	}
 }
 
-// TestInspect quotes as Ruby does (PROTOCOL 5.12).
+// TestInspect quotes as Ruby does.
+//
+// PROTOCOL 5.12.
 func TestInspect(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{

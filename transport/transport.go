@@ -98,6 +98,7 @@ type Server interface {
 	// Shutdown stops accepting and closes the listeners. Connections stay.
 	Shutdown()
 	// Close ends the loops and closes everything; every session hears Closed with
-	// net.ErrClosed. It returns when no goroutine is left.
+	// net.ErrClosed. It returns when no goroutine is left. It does not wait for
+	// close frames to be read: whoever sent some first waits up to Options.Linger.
 	Close()
 }

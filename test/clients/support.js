@@ -119,7 +119,11 @@ export function newSDK(server, app, options = {}) {
 
 /** The server SDK's response as JSON. */
 export async function answer(request) {
-  return (await request).json()
+  try {
+    return await (await request).json()
+  } catch (error) {
+    throw error.status ? new Error(`the server answered ${error.status}: ${error.body}`) : error
+  }
 }
 
 /** The server SDK's error for a request that must fail. */

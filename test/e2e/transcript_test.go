@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -12,7 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"dunlin/internal/client"
 	"dunlin/internal/testkit"
+	"dunlin/protocol"
 
 	"github.com/coder/websocket"
 )
@@ -34,7 +37,12 @@ var update = flag.Bool("update", false, "write the transcripts as the server ans
 //	= STATUS BODY                  an API answer
 //
 // ${a.id} is a's socket id; ${auth a CHANNEL} and ${auth a CHANNEL DATA} are auth
-// strings, DATA standing for channel_data.
+// strings, DATA standing for channel_data; ${signin a DATA} is one for user_data;
+// ${ttl} is any number of seconds in an answer. Apps are those of testdata/apps.yaml,
+// where app NAME has the key NAME-key and the secret NAME-secret.
+//
+// Whatever else a transcript is about, each message has the form that all of them
+// have (PROTOCOL 1.7, 1.20, 1.28–1.31, 8.1, 8.12).
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txt")
@@ -77,6 +85,7 @@ type play struct {
 // actor is one client.
 type actor struct {
 	name string
+	app  string
 	ws   *websocket.Conn
 	id   string
 	got  chan string // lines as they stand in the file
@@ -129,16 +138,30 @@ func (p *play) expand(line string) string {
 		if name, ok := strings.CutSuffix(body, ".id"); ok {
 			return p.clients[name].id
 		}
-		f := strings.SplitN(body, " ", 4)
-		if len(f) < 3 || f[0] != "auth" || p.clients[f[1]] == nil {
+		f := strings.SplitN(strings.ReplaceAll(body, `\"`, `"`), " ", 4)
+		if len(f) < 3 || p.clients[f[1]] == nil {
 			p.t.Fatalf("line %d: unknown %s", p.line, m)
 		}
-		data := ""
-		if len(f) == 4 {
-			data = strings.ReplaceAll(f[3], `\"`, `"`)
+		a, rest := p.clients[f[1]], strings.Join(f[3:], "")
+		switch f[0] {
+		case "auth":
+			return p.api(a.app).Authorize(a.id, f[2], rest).Auth
+		case "signin":
+			data := strings.TrimSpace(f[2] + " " + rest)
+			return p.api(a.app).Authorize(a.id, ":user::"+data, "").Auth
 		}
-		return p.s.API.Authorize(p.clients[f[1]].id, f[2], data).Auth
+		p.t.Fatalf("line %d: unknown %s", p.line, m)
+		return ""
 	})
+}
+
+// api is the HTTP API of an app.
+func (p *play) api(app string) *client.API {
+	id := app
+	if app == "app" { // the one that all of this module's tests have
+		id = testkit.AppID
+	}
+	return client.NewAPI("http://"+p.s.Addr, id, app+"-key", protocol.NewSecret(app+"-secret"))
 }
 
 func (p *play) do(line string) {
@@ -160,19 +183,22 @@ func (p *play) do(line string) {
 	}
 }
 
+var ttl = regexp.MustCompile(`"ttl":\d+`)
+
 func (p *play) call(method, path, body string) {
-	path = strings.TrimPrefix(path, "/apps/"+testkit.AppID)
-	path, query, _ := strings.Cut(path, "?")
+	app, path, _ := strings.Cut(strings.TrimPrefix(path, "/apps/"), "/")
+	path, query, _ := strings.Cut("/"+path, "?")
 	params := map[string][]string{}
 	for _, kv := range strings.FieldsFunc(query, func(r rune) bool { return r == '&' }) {
 		k, v, _ := strings.Cut(kv, "=")
 		params[k] = append(params[k], v)
 	}
-	r, err := p.s.API.Do(p.ctx, strings.ToUpper(method), path, params, []byte(body))
+	r, err := p.api(strings.TrimSuffix(app, "-id")).Do(p.ctx, strings.ToUpper(method), path, params, []byte(body))
 	if err != nil {
 		p.t.Fatalf("line %d: %v", p.line, err)
 	}
-	p.answers = append(p.answers, fmt.Sprintf("= %d %s", r.Status, strings.ReplaceAll(string(r.Body), "\n", `\n`)))
+	text := ttl.ReplaceAllString(strings.ReplaceAll(string(r.Body), "\n", `\n`), `"ttl":$${ttl}`)
+	p.answers = append(p.answers, fmt.Sprintf("= %d %s", r.Status, text))
 }
 
 func (p *play) connect(name, query string) {
@@ -187,7 +213,8 @@ func (p *play) connect(name, query string) {
 	if err != nil {
 		p.t.Fatalf("line %d: %v", p.line, err)
 	}
-	a := &actor{name: name, ws: ws, got: make(chan string, 1000)}
+	app := strings.TrimSuffix(strings.TrimPrefix(path, "/app/"), "-key")
+	a := &actor{name: name, app: app, ws: ws, got: make(chan string, 1000)}
 	p.clients[name] = a
 	p.order = append(p.order, a)
 	p.t.Cleanup(func() { ws.CloseNow() })
@@ -219,8 +246,37 @@ func (a *actor) read(ctx context.Context, ready chan struct{}) {
 		if err != nil {
 			return
 		}
-		a.got <- a.name + " < " + string(m)
+		a.got <- a.name + " < " + string(m) + malformed(m)
 	}
+}
+
+// malformed says in what a message differs from all others. data is a string but
+// in errors, where some clients understand nothing but an object.
+func malformed(message []byte) string {
+	var m struct {
+		Event   *string
+		Data    any
+		Channel *string
+	}
+	if err := json.Unmarshal(message, &m); err != nil || m.Event == nil {
+		return fmt.Sprint(" is no message: ", err)
+	}
+	switch data := m.Data.(type) {
+	case string:
+		if *m.Event == "pusher:error" || *m.Event == "pusher:subscription_error" {
+			return " has data that is a string"
+		}
+	case map[string]any:
+		_, number := data["code"].(float64)
+		_, text := data["message"].(string)
+		isError := text && len(data) == 2 && (number || data["code"] == nil) && m.Channel == nil
+		if *m.Event != "pusher:subscription_error" && (*m.Event != "pusher:error" || !isError) {
+			return " has data that is an object"
+		}
+	default:
+		return " has no data"
+	}
+	return ""
 }
 
 // normal hides ids, which differ from run to run.

@@ -75,6 +75,7 @@ func (l *loop) accept(i int) (more bool) {
 // welcome makes a connection of an accepted socket, be it to turn it away.
 func (l *loop) welcome(fd int32) {
 	if !l.limit.owed() {
+		l.limited = false
 		l.add(fd, 0)
 		return
 	}

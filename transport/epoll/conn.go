@@ -155,7 +155,9 @@ const maxInt = int(^uint(0) >> 1)
 
 // ended puts the session on the list of those that are to hear Closed.
 func (c *conn) ended(err error) {
-	c.reader.Release()
+	if c.loop.reading != c { // else a session may be looking at what the reader holds
+		c.reader.Release()
+	}
 	if c.session != nil {
 		c.loop.endings = append(c.loop.endings, ending{c.session, err})
 		c.session = nil

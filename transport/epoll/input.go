@@ -58,6 +58,15 @@ func (l *loop) input(c *conn, b []byte) {
 
 // frames hands out what b holds, until the connection closes.
 func (l *loop) frames(c *conn, b []byte) {
+	l.reading = c
+	l.framesOf(c, b)
+	l.reading = nil
+	if c.state != stateOpen {
+		c.reader.Release()
+	}
+}
+
+func (l *loop) framesOf(c *conn, b []byte) {
 	for c.state == stateOpen {
 		e, rest, bad := c.reader.Next(b, l.o.MaxMessageBytes)
 		if bad != nil {

@@ -117,7 +117,10 @@ func (f *fileLimit) release() {
 
 // goDeaf stops listening until a descriptor is back.
 func (l *loop) goDeaf() {
-	l.o.Log.Warn("out of file descriptors: not accepting connections for now", "loop", l.index)
+	if !l.limited { // once, not in every tick that it lasts
+		l.limited = true
+		l.o.Log.Warn("out of file descriptors: turning connections away", "loop", l.index)
+	}
 	for i := range l.listeners {
 		unix.EpollCtl(l.ep, unix.EPOLL_CTL_DEL, int(l.listeners[i].fd), nil) // is in there
 	}

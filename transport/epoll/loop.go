@@ -45,11 +45,13 @@ type loop struct {
 	wheel     wheel
 	tick      uint32 // now
 	buf       []byte
+	reading   *conn            // whose frames are being handed out
 	requests  map[*conn][]byte // upgrade requests of which a part has come
 	touched   []*conn          // have output to flush at the end of the turn
 	endings   []ending         // sessions that are to hear Closed
 	output    output
 	listeners []listener
+	limited   bool // the file limit was felt, and logged
 	deaf      bool // the listeners are not in the epoll
 	tally     tally
 
@@ -157,7 +159,7 @@ func (l *loop) turn(events []unix.EpollEvent) (more bool) {
 	l.wanted.Store(false) // before anything that Wake announces is looked at
 	l.runInbox()
 	more = l.handler.Turn(now)
-	worked := len(events) > 0 || len(l.touched) > 0
+	worked := more || len(events) > 0 || len(l.touched) > 0
 	l.settle()
 	l.report()
 	if worked {
