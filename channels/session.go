@@ -33,7 +33,6 @@ type session struct {
 func (s *Shard) Open(c transport.Conn, h transport.Handshake) (transport.Session, *protocol.Error) {
 	app, usage, bad := s.hub.admitConnection(h)
 	if bad != nil {
-		s.counters.Drop(metrics.DropRefused)
 		return nil, bad
 	}
 	x := &session{shard: s, conn: c, app: app, usage: usage, place: int32(len(s.sessions))}

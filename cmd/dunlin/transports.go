@@ -12,6 +12,6 @@ var transports = map[string]listenFunc{
 	"stream": listenStream,
 }
 
-func listenStream(a []transport.Address, o transport.Options, h transport.NewHandler) (sockets, error) {
+func listenStream(a []transport.Address, o transport.Options, h transport.NewHandler) (transport.Server, error) {
 	return stream.Listen(a, o, h)
 }

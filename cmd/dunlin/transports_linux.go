@@ -10,6 +10,6 @@ func init() {
 	transports["epoll"] = listenEpoll
 }
 
-func listenEpoll(a []transport.Address, o transport.Options, h transport.NewHandler) (sockets, error) {
+func listenEpoll(a []transport.Address, o transport.Options, h transport.NewHandler) (transport.Server, error) {
 	return epoll.Listen(a, o, h)
 }

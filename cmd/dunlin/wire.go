@@ -34,20 +34,12 @@ type Program struct {
 	listen   listenFunc
 
 	// Static after Start
-	sockets sockets
+	sockets transport.Server
 	ops     *ops.Server
 	serving sync.WaitGroup // the goroutine that serves HTTP
 }
 
-// sockets is what the program needs of a transport.
-type sockets interface {
-	Addrs() []net.Addr
-	Adopt(nc net.Conn, request []byte) error
-	Shutdown()
-	Close()
-}
-
-type listenFunc func([]transport.Address, transport.Options, transport.NewHandler) (sockets, error)
+type listenFunc func([]transport.Address, transport.Options, transport.NewHandler) (transport.Server, error)
 
 func newProgram(cfg *Config, log *slog.Logger) (*Program, error) {
 	p := &Program{cfg: cfg, log: log, counters: metrics.New(), apps: apps.NewRegistry(cfg.Apps...), listen: transports[cfg.Server.Transport]}

@@ -58,8 +58,10 @@ func TestStopTheWorld(t *testing.T) {
 	for range conns {
 		connectDrained(t, s.Addrs()[0])
 	}
-	for b.open.Load() < conns {
-		time.Sleep(time.Millisecond)
+	for deadline := time.Now().Add(20 * time.Second); b.open.Load() < conns; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d connections opened", b.open.Load(), conns)
+		}
 	}
 	// Each stop also waits for the operating system to give the stopper a core,
 	// which on a machine with other work is late now and then. The defect is not of

@@ -76,16 +76,20 @@ func closeAll(listeners []net.Listener) {
 func (s *Server) Addrs() []net.Addr { return s.addrs }
 
 func (s *Server) accept(l net.Listener) {
+	var limit fileLimit
+	defer limit.release()
 	for {
+		limit.reserve()
 		nc, err := l.Accept()
 		switch {
 		case err == nil:
 			s.Serve(nc)
 		case errors.Is(err, net.ErrClosed):
 			return
-		default: // out of files, most likely: connections wait in the kernel
+		case reachedFileLimit(err) && limit.turnAway(l, s.loops[0].count):
+		default: // what comes meanwhile waits in the kernel
 			s.o.Log.Warn("accepting a connection failed", "error", err)
-			time.Sleep(50 * time.Millisecond)
+			time.Sleep(patience)
 		}
 	}
 }
