@@ -2,11 +2,15 @@
 
 package httpapi
 
-import "testing"
+import (
+	"testing"
+
+	"dunlin/apps"
+)
 
 // TestAllocations guards the hot path: a request is authenticated without any
 // allocation; a trigger allocates what it publishes (the list, the name, the frame
-// and its bytes) and a deadline. The race detector drops pooled memory at random.
+// and its bytes) and a deadline; a limit adds nothing. The race detector drops pooled memory at random.
 func TestAllocations(t *testing.T) {
 	f := build(t, func(o *Options) { o.Hub = hubOf(nullEngine{}, o.Apps, o.Counters) })
 	ctx := benchContext(benchBody(50))
@@ -21,10 +25,15 @@ func TestAllocations(t *testing.T) {
 	}); n > 0 {
 		t.Errorf("%v allocations to authenticate", n)
 	}
-	if n := testing.AllocsPerRun(1000, func() {
-		ctx.Response.Reset()
-		f.server.handle(ctx)
-	}); n > 8 {
-		t.Errorf("%v allocations to trigger", n)
+	limited := *f.apps.ByID("3")
+	limited.Limits.BackendEventsPerSec = 1 << 30
+	for _, app := range []*apps.App{f.apps.ByID("3"), &limited} {
+		f.apps.Replace([]*apps.App{app})
+		if n := testing.AllocsPerRun(1000, func() {
+			ctx.Response.Reset()
+			f.server.handle(ctx)
+		}); n > 8 || ctx.Response.StatusCode() != 200 {
+			t.Errorf("%v allocations to trigger with %d events per second", n, app.Limits.BackendEventsPerSec)
+		}
 	}
 }

@@ -150,7 +150,7 @@ func TestTriggerRejections(t *testing.T) {
 
 // TestTriggerLimits: what is just inside the limits passes.
 //
-// PROTOCOL 2.2, 5.16, 5.18, 5.19.
+// PROTOCOL 2.2, 5.16, 5.18, 5.19, 8.11.
 func TestTriggerLimits(t *testing.T) {
 	t.Parallel()
 	channels := make([]string, 100)
@@ -221,6 +221,22 @@ func TestPublication(t *testing.T) {
 		p := f.engine.publications()[before]
 		if p.Channel != (protocol.ChannelKey{App: "3", Name: v.channel}) || p.Except != v.except || p.Keep != v.keep || p.Want != 0 {
 			t.Errorf("%s %q: %+v", v.channel, v.socket, p)
+		}
+	}
+}
+
+// TestRepeatedRequest: the very same request is another event each time, also one
+// that looks like a repetition of the sender's library.
+//
+// PROTOCOL 5.27.
+func TestRepeatedRequest(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	target := app3.target("POST", "/apps/3/events", vectorBody)
+	for n := range 3 {
+		f.expect(f.send(request("POST", target, vectorBody, "Idempotency-Key: 1", "X-Request-Id: 1")), 200, "{}")
+		if events := f.engine.events(); len(events) != n+1 {
+			t.Errorf("%d events after %d requests", len(events), n+1)
 		}
 	}
 }
