@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"dunlin/cluster"
+	"dunlin/metrics"
 	"dunlin/protocol"
 )
 
@@ -35,6 +36,17 @@ func (l *lastEvent) get(now time.Time) *protocol.Frame {
 		l.frame = nil
 	}
 	return l.frame
+}
+
+// Forgotten implements cluster.Handler: what the engine no longer has, nobody gets.
+func (h *Hub) Forgotten(ch protocol.ChannelKey, last *protocol.Frame) {
+	h.counters.Shared().Drop(metrics.DropCache)
+	if e := h.dir.find(ch); e != nil {
+		if e.last.frame == last {
+			e.last.frame = nil
+		}
+		e.mu.Unlock()
+	}
 }
 
 // askLast asks the engine for a channel's last event, once. The entry is locked.

@@ -10,6 +10,8 @@ import (
 
 	"dunlin/apps"
 	"dunlin/cluster"
+	"dunlin/cluster/memory"
+	"dunlin/metrics"
 	"dunlin/protocol"
 	"dunlin/transport"
 )
@@ -144,6 +146,31 @@ func TestCacheChannels(t *testing.T) {
 				t.Errorf("after its time: %s", got)
 			}
 		})
+	}
+}
+
+// The bound of bytes holds for the events of occupied channels too, and what is
+// dropped is counted and missed by all alike (PROTOCOL 2.43)
+func TestCacheBound(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, func(o *Options, _ *apps.App) { o.Engine = memory.New(memory.Options{CacheBytes: 1000}) })
+	a := w.open(0)
+	for i := range 10 {
+		name := fmt.Sprint("cache-", i)
+		a.subscribe(name, "")
+		f := protocol.ChannelEvent("e", protocol.StringLiteral(`"`+strings.Repeat("x", 100)+`"`), name, "")
+		p := cluster.Publication{Channel: protocol.ChannelKey{App: "1", Name: name}, Message: cluster.Message{Frame: f, Keep: time.Hour}}
+		if _, err := w.hub.Publish(context.Background(), []cluster.Publication{p}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.until("eight dropped", func() bool { return w.hub.counters.Drops(metrics.DropCache) == 8 })
+	b := w.open(0)
+	b.subscribe("cache-0", "")
+	b.subscribe("cache-9", "")
+	w.until("both answered", func() bool { return len(b.got) == 4 })
+	if !strings.Contains(strings.Join(b.got, ""), `{"event":"pusher:cache_miss","data":"{}","channel":"cache-0"}`) {
+		t.Errorf("the oldest event is still there: %q", b.got)
 	}
 }
 

@@ -185,6 +185,9 @@ type Engine interface {
 // are, calls for one channel may overlap and the Handler decides the order.
 type Handler interface {
 	Event(ch protocol.ChannelKey, m Message)
+	// Forgotten says that last, which a channel kept, was dropped before its time to
+	// stay within a bound of memory. An engine without such a bound never says so.
+	Forgotten(ch protocol.ChannelKey, last *protocol.Frame)
 	Member(ch protocol.ChannelKey, c MemberChange)
 	// Resync replaces what the node knows of a presence channel after changes were
 	// lost; the Handler works out the differences.

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"dunlin/apps"
+	"dunlin/metrics"
 
 	"github.com/valyala/fasthttp"
 	"golang.org/x/time/rate"
@@ -57,6 +58,7 @@ func (s *Server) admitEvents(app *apps.App, n int) error {
 	case s.quotas.of(app.ID).events.of(limit).AllowN(s.opts.Now(), n):
 		return nil
 	}
+	s.opts.Counters.Shared().Drop(metrics.DropEventQuota)
 	return overQuota("The app is over its limit of " + strconv.Itoa(limit) + " published events per second")
 }
 
@@ -66,6 +68,7 @@ func (s *Server) admitRead(app *apps.App) error {
 	if limit == 0 || s.quotas.of(app.ID).reads.of(limit).AllowN(s.opts.Now(), 1) {
 		return nil
 	}
+	s.opts.Counters.Shared().Drop(metrics.DropReadQuota)
 	return overQuota("The app is over its limit of " + strconv.Itoa(limit) + " read requests per second")
 }
 

@@ -49,11 +49,11 @@ func KindOf(name string) Kind {
 // Is reports whether k has every bit of bits.
 func (k Kind) Is(bits Kind) bool { return k&bits == bits }
 
-// ValidChannelName reports whether name consists of 1..max characters of
-// A-Z a-z 0-9 _ - = @ , . ; (PROTOCOL 2.1, 2.2). Names with '#' are not valid
+// ValidChannelName reports whether name consists of 1..max characters, max 0
+// being no limit, of A-Z a-z 0-9 _ - = @ , . ; (PROTOCOL 2.1, 2.2). Names with '#' are not valid
 // here: see ServerToUser.
 func ValidChannelName(name string, max int) bool {
-	return len(name) > 0 && len(name) <= max && plainName(name)
+	return len(name) > 0 && (max == 0 || len(name) <= max) && plainName(name)
 }
 
 // ServerToUser returns the user id in a "#server-to-user-ID" name. User ids are

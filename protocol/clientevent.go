@@ -3,6 +3,7 @@ package protocol
 import (
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
 )
@@ -40,12 +41,12 @@ func (l StringLiteral) Len() int {
 func (l StringLiteral) Text() string { return gjson.Parse(string(l)).Str }
 
 // DecodeClientEvent takes the parts of a client event and holds them to the
-// limits of names and sizes (PROTOCOL 3.5, 3.13, 3.14). maxName counts bytes.
+// limits of names, in characters, and data, in bytes (PROTOCOL 3.5, 3.13, 3.14).
 func DecodeClientEvent(m ClientMessage, maxName, maxData int) (ClientEvent, *Error) {
 	if m.Channel == "" || !m.Data.Exists() {
 		return ClientEvent{}, ErrClientEventShape
 	}
-	if maxName > 0 && len(m.Event) > maxName {
+	if maxName > 0 && len(m.Event) > maxName && utf8.RuneCountInString(m.Event) > maxName {
 		return ClientEvent{}, tooLong("event name", maxName, "characters")
 	}
 	e := ClientEvent{Name: m.Event, Channel: m.Channel, Data: dataLiteral(m.Data)}

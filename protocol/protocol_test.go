@@ -68,6 +68,9 @@ func TestValidChannelName(t *testing.T) {
 			t.Errorf("ValidChannelName(%q) = %v", name, got)
 		}
 	}
+	if !ValidChannelName(strings.Repeat("x", 1000), 0) || ValidChannelName("", 0) {
+		t.Error("0 is no limit, and no licence for nothing")
+	}
 	if u, ok := ServerToUser("#server-to-user-12345"); !ok || u != "12345" {
 		t.Errorf("ServerToUser: %q %v", u, ok)
 	}

@@ -90,6 +90,10 @@ func (n *node) Member(ch protocol.ChannelKey, c cluster.MemberChange) {
 	n.members = append(n.members, sign+c.Member.ID)
 }
 
+func (n *node) Forgotten(ch protocol.ChannelKey, last *protocol.Frame) {
+	n.note("forgotten " + ch.Name + " " + string(last.Payload()))
+}
+
 func (n *node) Resync(protocol.ChannelKey, cluster.Roster) { n.note("resync") }
 
 func (n *node) Online(_, user string, online bool) {

@@ -3,7 +3,6 @@ package memory
 import (
 	"container/list"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"dunlin/cluster"
@@ -11,14 +10,13 @@ import (
 )
 
 // cache keeps the last event of channels for a time each, within a bound of
-// bytes: beyond it the channel that was published to longest ago is dropped and
-// counted.
+// bytes: beyond it the channel that was published to longest ago is dropped, and
+// evicted told.
 type cache struct {
 	// Static after construction
-	limit int
-	now   func() time.Time
-
-	evicted atomic.Uint64
+	limit   int
+	now     func() time.Time
+	evicted func(protocol.ChannelKey, *protocol.Frame) // called under mu
 
 	mu sync.Mutex
 	// Guarded by mu
@@ -38,8 +36,8 @@ const keptOverhead = 200
 
 func (k *kept) size() int { return k.frame.Size() + len(k.channel.Name) + keptOverhead }
 
-func newCache(limit int, now func() time.Time) *cache {
-	return &cache{limit: limit, now: now, order: list.New(), events: make(map[protocol.ChannelKey]*list.Element)}
+func newCache(limit int, now func() time.Time, evicted func(protocol.ChannelKey, *protocol.Frame)) *cache {
+	return &cache{limit: limit, now: now, evicted: evicted, order: list.New(), events: make(map[protocol.ChannelKey]*list.Element)}
 }
 
 // put replaces a channel's event; its time begins anew (PROTOCOL 2.43).
@@ -59,7 +57,7 @@ func (c *cache) trim() {
 		switch k := e.Value.(*kept); {
 		case !k.expires.After(c.now()):
 		case c.bytes > c.limit:
-			c.evicted.Add(1)
+			c.evicted(k.channel, k.frame)
 		default:
 			return
 		}

@@ -75,12 +75,14 @@ func New(o Options) *Engine {
 	e := &Engine{
 		seed:    maphash.MakeSeed(),
 		now:     o.Now,
-		cache:   newCache(o.CacheBytes, o.Now),
 		notices: mailbox.New[func(cluster.Handler)](1),
 		wake:    make(chan struct{}, 1),
 		stop:    make(chan struct{}),
 		done:    make(chan struct{}),
 	}
+	e.cache = newCache(o.CacheBytes, o.Now, func(ch protocol.ChannelKey, last *protocol.Frame) {
+		e.notify(func(h cluster.Handler) { h.Forgotten(ch, last) })
+	})
 	for i := range e.stripes {
 		e.stripes[i].channels = make(map[protocol.ChannelKey]*channel)
 	}

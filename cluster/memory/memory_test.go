@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,7 +39,8 @@ func TestForgetsWhatIsOver(t *testing.T) {
 func TestCacheIsBoundedByBytes(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(0, 0)
-	c := newCache(1000, func() time.Time { return now })
+	var evicted []string
+	c := newCache(1000, func() time.Time { return now }, func(ch protocol.ChannelKey, _ *protocol.Frame) { evicted = append(evicted, ch.Name) })
 	frame := protocol.NewFrame([]byte(strings.Repeat("x", 100)))
 	key := func(name string) protocol.ChannelKey { return protocol.ChannelKey{App: "a", Name: name} }
 	for _, name := range []string{"1", "2", "3", "1", "4"} {
@@ -49,13 +51,13 @@ func TestCacheIsBoundedByBytes(t *testing.T) {
 			t.Errorf("%s kept: %v, want %v", name, got, want)
 		}
 	}
-	if c.evicted.Load() != 1 {
-		t.Errorf("evicted %d, want 1", c.evicted.Load())
+	if !slices.Equal(evicted, []string{"2"}) {
+		t.Errorf("evicted %q", evicted)
 	}
 	now = now.Add(time.Minute)
 	c.put(key("5"), frame, time.Minute)
-	if len(c.events) != 1 || c.order.Len() != 1 || c.evicted.Load() != 1 {
-		t.Errorf("after a minute: %d events, %d evicted", len(c.events), c.evicted.Load())
+	if len(c.events) != 1 || c.order.Len() != 1 || len(evicted) != 1 {
+		t.Errorf("after a minute: %d events, %q evicted", len(c.events), evicted)
 	}
 	c.drop(c.events[key("5")])
 	if c.bytes != 0 {
