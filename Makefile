@@ -5,15 +5,16 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
-.PHONY: help run test check build bench fuzz deps clean
+.PHONY: help run test check build bench bench-live fuzz deps clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
+# The address is the file's. A flag would silence DUNLIN_PORT and DUNLIN_HOST.
 run: build ## build and start on 127.0.0.1:6001 with apps.yaml
-	@exec $(BIN) serve --config apps.yaml --host 127.0.0.1 --port 6001
+	@exec $(BIN) serve --config apps.yaml
 
-test: deps ## every lane: static checks, Go with the race detector, stock clients
+test: deps ## every lane: static checks, Go with the race detector, stock clients in Node and Chromium
 	test/lanes.sh
 
 check: ## format, vet, lint and unit tests: needs Go only
@@ -25,6 +26,9 @@ build: ## bin/dunlin, static
 
 bench: ## the Go benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
+
+bench-live: ## dunlin beside the least a server can do, ROUNDS (3) times; Linux, two cores
+	test/floor/run.sh
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	test/fuzz.sh

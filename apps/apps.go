@@ -24,6 +24,8 @@ type App struct {
 	ForceTLS                bool
 	AllowedOrigins          []string // host patterns; empty: any
 
+	Webhooks []Webhook
+
 	Limits Limits
 }
 

@@ -84,5 +84,6 @@ func (h *Hub) sendLast(sub *subscription) {
 		sub.conn.Send(f)
 	} else {
 		sub.conn.Send(protocol.CacheMiss(sub.entry.key.Name))
+		h.hookMiss(sub)
 	}
 }

@@ -81,7 +81,7 @@ func snapshot(ids ...string) string {
 		`,\"ids\":[` + strings.Join(ids, ",") + `],\"hash\":{` + strings.Join(hash, ",") + `}}}","channel":"presence-p"}`
 }
 
-// PROTOCOL 2.33–2.37, 2.39a; PITFALLS 7, 10
+// PROTOCOL 2.33, 2.34, 2.36, 2.37, 2.39a, 2.39b; PITFALLS 7, 10
 func TestPresence(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2, func(_ *Options, a *apps.App) { a.Limits.PresenceMembers = 2 })
@@ -151,7 +151,7 @@ func TestJoinStorm(t *testing.T) {
 	w.until("the channel to be forgotten", func() bool { return w.hub.dir.len() == 0 })
 }
 
-// Unsubscribing while joining cancels the join (DESIGN: late answers undo nothing).
+// Unsubscribing while joining cancels the join: the late answer begins nothing.
 func TestUnsubscribeWhileJoining(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, nil)
@@ -258,7 +258,7 @@ func TestFanOutInSlices(t *testing.T) {
 }
 
 // A full mailbox: publishes are refused with 503's error, client events with
-// 4301 and their sender is not read from, until there is room (DESIGN §1.3).
+// 4301 and their sender is not read from, until there is room.
 func TestBackpressure(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2, func(o *Options, _ *apps.App) { o.MailboxBytes, o.PublishWait = 300, time.Millisecond })
@@ -324,4 +324,33 @@ func TestResyncTellsTheDifferences(t *testing.T) {
 	w.hub.Resync(ch, cluster.Roster{Version: 99})
 	w.hub.Resync(ch, cluster.Roster{Version: 101, Members: []protocol.Member{am}})
 	a.expect(removed("x"))
+}
+
+// A connection may have any number of channels (PROTOCOL 2.5).
+func TestManyChannelsOnOneConnection(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, nil)
+	a := w.open(0)
+	const n = 2000
+	name := func(i int) string { return fmt.Sprint("room-", i) }
+	for i := range n {
+		a.subscribe(name(i), "")
+	}
+	w.until("all subscribed", func() bool { return len(a.got) == n })
+	a.got = nil
+	for i := 0; i < n; i += 2 {
+		a.unsubscribe(name(i))
+	}
+	var want []string
+	for i := range n {
+		w.publish(name(i), "e", "x", protocol.SocketID{})
+		if i%2 == 1 {
+			want = append(want, `{"event":"e","data":"x","channel":"`+name(i)+`"}`)
+		}
+	}
+	a.expect(want...)
+	a.leaveAll()
+	if n := w.hub.dir.len(); n != 0 {
+		t.Errorf("%d channels are left", n)
+	}
 }

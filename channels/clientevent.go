@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"dunlin/cluster"
+	"dunlin/internal/mailbox"
 	"dunlin/metrics"
 	"dunlin/protocol"
 )
@@ -34,7 +35,11 @@ func (x *session) clientEvent(m protocol.ClientMessage) *protocol.Error {
 	if sub.user != nil { // from the subscription, never from the frame (PROTOCOL 3.9)
 		userID = sub.user.id
 	}
-	return x.forward(sub, protocol.ChannelEvent(ev.Name, ev.Data, ev.Channel, userID))
+	if bad := x.forward(sub, protocol.ChannelEvent(ev.Name, ev.Data, ev.Channel, userID)); bad != nil {
+		return bad
+	}
+	x.hookClientEvent(sub, ev, userID)
+	return nil
 }
 
 // forward publishes a client event to all but its sender. While a loop that it is
@@ -42,15 +47,9 @@ func (x *session) clientEvent(m protocol.ClientMessage) *protocol.Error {
 func (x *session) forward(sub *subscription, f *protocol.Frame) *protocol.Error {
 	s := x.shard
 	e := sub.entry
-	e.mu.Lock()
-	mask := e.mask
-	e.mu.Unlock()
-	for ; mask != 0; mask &= mask - 1 {
-		if box := s.hub.shards[bits.TrailingZeros64(mask)].box; box.Full() {
-			s.pause(x, box)
-			s.counters.Drop(metrics.DropClientBacklog)
-			return protocol.ErrClientEventRate
-		}
+	if x.held(e, (*mailbox.Box[command]).Full) {
+		s.counters.Drop(metrics.DropClientBacklog)
+		return protocol.ErrClientEventRate
 	}
 	p := cluster.Publication{Channel: e.key, Message: cluster.Message{Frame: f, Except: x.conn.ID()}}
 	if !s.hub.engine.Offer(p) {
@@ -58,6 +57,30 @@ func (x *session) forward(sub *subscription, f *protocol.Frame) *protocol.Error 
 		return protocol.ErrClientEventRate
 	}
 	return nil
+}
+
+// held stops reading from the session when the mailbox of a loop with subscribers
+// to e is as full as that, and reports whether one is.
+func (x *session) held(e *entry, full func(*mailbox.Box[command]) bool) bool {
+	e.mu.Lock()
+	mask := e.mask
+	e.mu.Unlock()
+	for ; mask != 0; mask &= mask - 1 {
+		if box := x.shard.hub.shards[bits.TrailingZeros64(mask)].box; full(box) {
+			x.shard.pause(x, box)
+			return true
+		}
+	}
+	return false
+}
+
+// moved follows a subscription's begin and end. Where all the others are told of
+// it, one client could make more frames than loops can write. It has to wait, and
+// sooner than the sender of client events: publishers are to find room.
+func (x *session) moved(e *entry) {
+	if e.roster != nil || e.counter != nil {
+		x.held(e, (*mailbox.Box[command]).HalfFull)
+	}
 }
 
 // bucket is a token bucket: as many tokens as a second brings, full at first.

@@ -45,6 +45,9 @@ func (c *counter) due(now time.Time) {
 func (h *Hub) Count(ch protocol.ChannelKey, count int) {
 	e := h.dir.find(ch)
 	if e == nil {
+		if count == 0 { // nobody is left here to be told
+			h.hookCount(ch, 0)
+		}
 		return
 	}
 	defer e.mu.Unlock()
@@ -68,8 +71,9 @@ func (h *Hub) countDue(e *entry) {
 	}
 }
 
-// tellCount posts the count to all subscribers. The entry is locked.
+// tellCount posts the count to all subscribers, and tells webhooks. The entry is locked.
 func (h *Hub) tellCount(e *entry) {
+	h.hookCount(e.key, e.counter.count)
 	if e.mask != 0 {
 		h.post(e, protocol.SubscriptionCount(e.key.Name, e.counter.count), protocol.SocketID{})
 	}

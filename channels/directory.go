@@ -134,14 +134,3 @@ func (d *directory) tidy(e *entry) {
 		delete(s.entries, e.key)
 	}
 }
-
-// len counts the channels of the node.
-func (d *directory) len() (n int) {
-	for i := range d.stripes {
-		s := &d.stripes[i]
-		s.mu.RLock()
-		n += len(s.entries)
-		s.mu.RUnlock()
-	}
-	return n
-}

@@ -12,8 +12,15 @@
 // seen before subscription_succeeded, and why a presence snapshot and the member
 // events after it always add up.
 //
-// Lock order: stripe, entry, the engine's, mailbox. Callbacks of the engine take
-// the entry's lock, so the engine never calls back while one is held.
+// A subscription goes one way through the files: session reads the message,
+// subscribe judges it, join enters the channel, with presence and cache where it is
+// of those kinds, and room holds the subscriber. An event goes from events through
+// the mailbox to shard and room.
+//
+// Lock order: stripe, entry, the engine's, mailbox. The lock of people, who is
+// signed in and watched, stands where an entry's does; nobody holds both. Callbacks
+// of the engine take one of the two, so the engine never calls back inside a call
+// that was made under one.
 package channels
 
 import (
@@ -28,14 +35,16 @@ import (
 	"dunlin/metrics"
 	"dunlin/protocol"
 	"dunlin/transport"
+	"dunlin/webhooks"
 )
 
-// Options of a Hub.
+// Options of a Hub. What has no default is required.
 type Options struct {
 	Engine          cluster.Engine
 	Apps            *apps.Registry
 	Counters        *metrics.Set
 	Log             *slog.Logger
+	Webhooks        *webhooks.Outbox // nil: nobody hears of anything
 	ActivityTimeout time.Duration    // told to clients (PROTOCOL 1.18)
 	MailboxBytes    int              // of frames waiting for one loop; 0: 8 MiB
 	PublishWait     time.Duration    // a publish waits so long for room; 0: 1 s
@@ -56,15 +65,13 @@ type Hub struct {
 	// Static once all loops are made, before any of them runs
 	shards []*Shard // by loop index
 
-	people   people
+	people   people // has its own lock
 	usage    usages
-	draining atomic.Bool
+	misses   misses      // has its own lock
+	draining atomic.Bool // Drain was called: new connections are sent away
 }
 
 var _ cluster.Handler = (*Hub)(nil)
-
-// MaxLoops is how many loops a node can have: one bit each in an entry's mask.
-const MaxLoops = 64
 
 // New returns a hub without loops.
 func New(o Options) *Hub {
@@ -92,9 +99,10 @@ func New(o Options) *Hub {
 }
 
 // Shard makes the shard of a loop; it is the transport.NewHandler of every
-// transport. Loops are numbered from 0 without gaps.
+// transport. It is called for each loop in the order of their numbers, which begin
+// with 0 and have no gaps, before any loop runs.
 func (h *Hub) Shard(loop transport.Loop) transport.Handler {
-	if loop.Index() != len(h.shards) || loop.Index() >= MaxLoops {
+	if loop.Index() != len(h.shards) || loop.Index() >= transport.MaxLoops {
 		panic("channels: loops must be numbered from 0 without gaps, and are at most 64")
 	}
 	s := newShard(h, loop)

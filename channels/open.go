@@ -94,9 +94,6 @@ func (u *usages) of(app string) *usage {
 	return v.(*usage)
 }
 
-// Connections is how many connections of an app this node has.
-func (h *Hub) Connections(app string) int { return int(h.usage.of(app).connections.Load()) }
-
 // probation is a session that has to show that it may be here (PROTOCOL 1.40).
 type probation struct {
 	session *session

@@ -48,7 +48,9 @@ func (r *room) remove(sub *subscription) {
 	sub.room = nil
 	if r.head < len(r.fanouts) {
 		r.subs[i] = nil
-		r.holes++
+		if r.holes++; r.holes > turnBudget && r.holes > len(r.subs)/2 {
+			r.compact() // a room that is never idle must not keep a place of everybody who ever left
+		}
 		return
 	}
 	last := len(r.subs) - 1
@@ -60,13 +62,27 @@ func (r *room) remove(sub *subscription) {
 
 func (r *room) empty() bool { return len(r.subs) == r.holes }
 
-// compact closes the holes once no cursor points into subs.
+// compact closes the holes. The cursors of unfinished fan-outs move along.
 func (r *room) compact() {
+	var moved []int // where an index of subs points then
+	if r.head < len(r.fanouts) {
+		moved = make([]int, 0, len(r.subs)+1)
+	}
 	kept := r.subs[:0]
 	for _, sub := range r.subs {
+		if moved != nil {
+			moved = append(moved, len(kept))
+		}
 		if sub != nil {
 			sub.place = int32(len(kept))
 			kept = append(kept, sub)
+		}
+	}
+	if moved != nil {
+		moved = append(moved, len(kept)) // a cursor may stand behind the last
+		for i := r.head; i < len(r.fanouts); i++ {
+			f := &r.fanouts[i]
+			f.next, f.end = moved[f.next], moved[f.end]
 		}
 	}
 	clear(r.subs[len(kept):])
@@ -83,17 +99,22 @@ func (r *room) begin(c *command) {
 	r.fanouts = append(r.fanouts, fanout{frame: c.frame, serial: c.serial, except: c.except, end: len(r.subs)})
 }
 
-// step moves every unfinished fan-out on, the oldest by up to budget subscribers,
-// each later one no further than the one before it, so that frames of a channel
-// never overtake. It returns how many subscribers the oldest visited and the
-// weight of the frames that are done with.
+// stepBytes is what a subscriber is given in one step. More would save no writes,
+// and a long burst would be one long turn.
+const stepBytes = 64 << 10
+
+// step moves unfinished fan-outs on, the oldest by up to budget subscribers, each
+// later one no further than the one before it, so that frames of a channel never
+// overtake. It returns how many subscribers were visited and the weight of the
+// frames that are done with.
 func (r *room) step(budget int) (visited, weight int) {
-	limit := r.fanouts[r.head].next + budget
-	visited = min(budget, r.fanouts[r.head].end-r.fanouts[r.head].next)
-	for i := r.head; i < len(r.fanouts); i++ {
+	limit, given := r.fanouts[r.head].next+budget, 0
+	for i := r.head; i < len(r.fanouts) && given < stepBytes; i++ {
 		f := &r.fanouts[i]
 		stop := min(limit, f.end)
 		if f.next < stop {
+			visited = max(visited, stop-f.next)
+			given += f.frame.Size()
 			f.deliver(r.subs[f.next:stop])
 			f.next = stop
 		}

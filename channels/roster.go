@@ -1,6 +1,8 @@
 package channels
 
 import (
+	"strings"
+
 	"dunlin/cluster"
 	"dunlin/protocol"
 )
@@ -44,6 +46,7 @@ func (r *roster) full(id string, limit int) bool {
 func (r *roster) enter(id string) (u *user, first bool) {
 	u = r.users[id]
 	if u == nil {
+		id = strings.Clone(id) // it is part of channel_data
 		u = &user{id: id}
 		r.users[id] = u
 		if _, member := r.place[id]; !member {

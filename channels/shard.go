@@ -129,20 +129,6 @@ func (s *Shard) fanOut() {
 	s.busy = append(s.busy[:n], again...)
 }
 
-// drain closes up to count sessions with 4200 (PROTOCOL 1.35).
-func (s *Shard) drain(count int) {
-	for _, x := range s.sessions {
-		if count == 0 {
-			return
-		}
-		if !x.closing {
-			s.counters.Drop(metrics.DropDrain)
-			x.close(protocol.ErrReconnect)
-			count--
-		}
-	}
-}
-
 // pause stops reading from a session until box has room. Sessions that wait for
 // another box are resumed with it, and paused again if need be.
 func (s *Shard) pause(x *session, box *mailbox.Box[command]) {

@@ -1,9 +1,6 @@
 package channels
 
-import (
-	"dunlin/cluster"
-	"dunlin/protocol"
-)
+import "dunlin/protocol"
 
 // subscribe serves pusher:subscribe (PROTOCOL 2.7–2.26). The signature is judged
 // before anything that it protects.
@@ -115,121 +112,6 @@ func (x *session) refuse(channel string, r refusal, e *protocol.Error) *protocol
 	return e
 }
 
-// join enters a channel, at once where nothing has to be waited for.
-func (x *session) join(name string, kind protocol.Kind, m protocol.Member) *protocol.Error {
-	s, h := x.shard, x.shard.hub
-	s.mutating = true
-	e := h.dir.acquire(protocol.ChannelKey{App: x.app.ID, Name: name}, kind, x.flagsOf(kind))
-	if e.roster != nil && e.roster.full(m.ID, x.app.Limits.PresenceMembers) {
-		refs := e.refs
-		e.mu.Unlock()
-		if refs == 0 {
-			h.dir.tidy(e)
-		}
-		s.mutating = false
-		return x.refuse(name, limitReached, protocol.ErrTooManyMembers(x.app.Limits.PresenceMembers))
-	}
-	sub := &subscription{conn: x.conn, session: x, entry: e}
-	e.refs++
-	h.engine.Occupy(e.key, e.flags, e.refs)
-	if e.topic == topicNone {
-		h.attach(e)
-	}
-	if e.roster != nil {
-		h.enter(e, sub, m)
-	}
-	if kind.Is(protocol.Cache) && e.last.state == lastUnknown {
-		h.askLast(e)
-	}
-	x.subs.add(sub)
-	x.authorized = x.authorized || kind.Is(protocol.Private)
-	s.counters.Subscriptions.Add(1)
-	if e.ready(sub) {
-		s.admit(sub)
-	} else {
-		e.waiting = append(e.waiting, waiter{s, sub})
-	}
-	e.mu.Unlock()
-	s.mutating = false
-	return nil
-}
-
-// flagsOf is how the engine is to treat channels of a kind.
-func (x *session) flagsOf(kind protocol.Kind) (f cluster.Flags) {
-	if kind.Is(protocol.Presence) {
-		return cluster.HasMembers
-	}
-	if x.app.SubscriptionCountEvents && !kind.Is(protocol.User) {
-		f |= cluster.CountEvents // PROTOCOL 2.50
-	}
-	return f
-}
-
-// attach asks for a channel's events. The entry is locked.
-func (h *Hub) attach(e *entry) {
-	e.attach++
-	attach := e.attach
-	e.topic = topicAttaching
-	if h.engine.Attach(e.key, func(err error) { h.attached(e, attach, err) }) {
-		e.topic = topicLive
-	}
-}
-
-// enter counts a connection of a user and, when it is the first, tells the
-// engine. The entry is locked.
-func (h *Hub) enter(e *entry, sub *subscription, m protocol.Member) {
-	u, first := e.roster.enter(m.ID)
-	sub.user = u
-	if first {
-		h.engine.Join(e.key, e.flags, m, func(r cluster.Roster, err error) { h.joined(e, u, r, err) })
-	}
-}
-
-// admit begins a subscription: from this message on the channel is its own. The
-// entry is locked, so that the answer, and a presence snapshot in it, stand
-// exactly between the messages before and those after.
-func (s *Shard) admit(sub *subscription) {
-	e := sub.entry
-	r := s.rooms[e]
-	if r == nil {
-		r = &room{entry: e}
-		s.rooms[e] = r
-		e.mask |= s.bit
-	}
-	r.add(sub)
-	sub.since = e.serial
-	if e.roster != nil {
-		sub.conn.Send(e.roster.succeeded(e.key.Name))
-	} else {
-		sub.conn.Send(protocol.SubscriptionSucceeded(e.key.Name))
-	}
-	if e.kind.Is(protocol.Cache) {
-		s.hub.sendLast(sub)
-	}
-}
-
-// begin admits a subscription that had to wait, or refuses it.
-func (s *Shard) begin(sub *subscription, err error) {
-	if sub.session == nil {
-		return
-	}
-	x, name := sub.session, sub.entry.key.Name
-	if err != nil {
-		s.leave(sub)
-		x.subs.remove(sub)
-		x.fail(x.refuse(name, unavailable, protocol.ErrUnavailable(name)))
-		return
-	}
-	s.mutating = true
-	sub.entry.mu.Lock()
-	s.admit(sub)
-	if c := sub.entry.counter; c != nil { // it was not there when the count was told
-		sub.conn.Send(protocol.SubscriptionCount(name, c.count))
-	}
-	sub.entry.mu.Unlock()
-	s.mutating = false
-}
-
 // unsubscribe serves pusher:unsubscribe, which has no answer but errors (PROTOCOL
 // 2.26, 2.27).
 func (x *session) unsubscribe(m protocol.ClientMessage) *protocol.Error {
@@ -243,50 +125,6 @@ func (x *session) unsubscribe(m protocol.ClientMessage) *protocol.Error {
 	}
 	x.shard.leave(sub)
 	x.subs.remove(sub)
+	x.moved(sub.entry)
 	return nil
-}
-
-// leave ends a subscription, joining ones too. The caller takes it off the
-// session's list.
-func (s *Shard) leave(sub *subscription) {
-	s.mutating = true
-	e, h := sub.entry, s.hub
-	sub.session = nil
-	s.counters.Subscriptions.Add(-1)
-	vacant := s.vacate(sub)
-	e.mu.Lock()
-	if vacant {
-		e.mask &^= s.bit
-	}
-	if sub.user != nil && e.roster.leave(sub.user) {
-		h.engine.Leave(e.key, e.flags, sub.user.id)
-	}
-	e.refs--
-	h.engine.Occupy(e.key, e.flags, e.refs)
-	last := e.refs == 0
-	if last {
-		e.topic, e.last = topicNone, lastEvent{}
-		h.engine.Detach(e.key)
-	}
-	e.mu.Unlock()
-	if last {
-		h.dir.tidy(e)
-	}
-	s.mutating = false
-}
-
-// vacate takes a subscription out of its room and reports whether that left the
-// room empty, and so without a reason to be.
-func (s *Shard) vacate(sub *subscription) bool {
-	r := sub.room
-	if r == nil {
-		return false
-	}
-	r.remove(sub)
-	if !r.empty() {
-		return false
-	}
-	s.box.Release(r.abandon())
-	delete(s.rooms, r.entry)
-	return true
 }

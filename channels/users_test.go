@@ -61,7 +61,7 @@ func TestSignin(t *testing.T) {
 	}
 }
 
-// PROTOCOL 4.25–4.29
+// PROTOCOL 4.25, 4.26, 4.28, 4.29
 func TestWatchlist(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2, func(_ *Options, a *apps.App) { a.WatchlistEvents = true })
@@ -83,7 +83,7 @@ func TestWatchlist(t *testing.T) {
 	ann.expect(watchEvent("offline", "bob"))
 	ann.signin(`{"id":"ann","watchlist":[]}`)
 	cy.leaveAll()
-	w.turn()
+	w.settle()
 	if len(ann.got) != 1 {
 		t.Errorf("events of a watchlist that was replaced: %q", ann.got)
 	}
@@ -109,7 +109,7 @@ func TestWatchlistLimit(t *testing.T) {
 	}
 }
 
-// PROTOCOL 2.40, 2.41, 2.43–2.47: the cached event stands right behind
+// PROTOCOL 2.40, 2.41, 2.43, 2.45–2.47: the cached event stands right behind
 // subscription_succeeded, on every kind of cache channel
 func TestCacheChannels(t *testing.T) {
 	t.Parallel()
@@ -247,7 +247,7 @@ func TestAppLimitsOnConnections(t *testing.T) {
 	}
 }
 
-// A delivery allocates nothing (DESIGN §6).
+// A delivery allocates nothing.
 func TestFanOutAllocations(t *testing.T) {
 	w := newWorld(t, 1, nil)
 	const n = 500

@@ -150,7 +150,38 @@ func (w *world) until(what string, ok func() bool) {
 	}
 }
 
-// expect waits for a tab's frames and compares them.
+// len counts the channels of the node.
+func (d *directory) len() (n int) {
+	for i := range d.stripes {
+		s := &d.stripes[i]
+		s.mu.RLock()
+		n += len(s.entries)
+		s.mu.RUnlock()
+	}
+	return n
+}
+
+// settle waits until the engine has told everything that was asked of it so far,
+// and the loops have dealt with it.
+func (w *world) settle() {
+	w.t.Helper()
+	w.told()
+	w.turn()
+}
+
+// told waits for the engine alone.
+func (w *world) told() {
+	w.t.Helper()
+	told := make(chan struct{})
+	w.hub.engine.Last(protocol.ChannelKey{}, func(*cluster.Last, error) { close(told) })
+	select {
+	case <-told:
+	case <-time.After(5 * time.Second):
+		w.t.Fatal("the engine does not answer")
+	}
+}
+
+// expect waits for a tab's frames, compares them, and sees that no more come.
 func (c *tab) expect(want ...string) {
 	c.w.t.Helper()
 	c.w.until("frames "+strings.Join(want, "\n"), func() bool { return len(c.got) >= len(want) })
@@ -159,7 +190,7 @@ func (c *tab) expect(want ...string) {
 			c.w.t.Fatalf("frame %d:\n got %s\nwant %s", i, c.got[i], want[i])
 		}
 	}
-	if len(c.got) > len(want) {
+	if c.w.settle(); len(c.got) > len(want) {
 		c.w.t.Fatalf("too many frames: %q", c.got[len(want):])
 	}
 	c.got = nil

@@ -28,7 +28,7 @@ const (
 	HasMembers                       // a presence channel
 	TrackMembers                     // somebody hears of member_added and member_removed
 	IsUser                           // not a channel but a signed-in user; see UserKey
-	CountEvents                      // the Handler hears of the count of subscriptions whenever it changes
+	CountEvents                      // while it is attached, the Handler hears of the count of subscriptions whenever it changes
 )
 
 // Message is one event on its way to the subscribers of a channel.
@@ -152,7 +152,8 @@ type Engine interface {
 	Unwatch(app string, users []string)
 
 	// Publish delivers events in their order, all or none: on an error nothing was
-	// published. It waits at most until ctx ends.
+	// published. It waits at most until ctx ends. Receipts stand in the order of p;
+	// there are none when no publication wanted any.
 	Publish(ctx context.Context, p []Publication) ([]Receipt, error)
 
 	// Offer publishes one event without waiting, for callers that must not block. It
@@ -160,6 +161,8 @@ type Engine interface {
 	Offer(p Publication) bool
 
 	// Channels lists the occupied channels of an app whose names begin with prefix.
+	// Users and their own channels, whose names begin with #, are not among them.
+	// WantCache is not answered here.
 	Channels(ctx context.Context, app, prefix string, want Info) (map[string]ChannelInfo, error)
 
 	// Channel describes one channel, occupied or not.

@@ -2,12 +2,10 @@
 // paths share no cache line; readers add the blocks up.
 package metrics
 
-import (
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // Drop is the reason for which a connection was ended or work refused by the
-// server. Every drop goes through one Count call.
+// server. Every drop goes through Loop.Drop, once.
 type Drop int
 
 const (
@@ -19,7 +17,7 @@ const (
 	DropTooBig                    // message above max_message_bytes (1009)
 	DropUTF8                      // text that is not UTF-8 (1007)
 	DropFileLimit                 // no file descriptor left
-	DropPanic                     // a message made the server panic (4200)
+	DropPanic                     // a message (4200) or request (500) made the server panic
 	DropRefused                   // connection refused with a 40xx code
 	DropClientEvents              // client events refused: rate (4301)
 	DropClientBacklog             // client events refused: mailbox full (4301)
@@ -60,8 +58,9 @@ func (l *Loop) Drop(d Drop) { l.drops[d].Add(1) }
 // Dropped returns how often a reason was counted.
 func (l *Loop) Dropped(d Drop) uint64 { return l.drops[d].Load() }
 
-// maxBlocks is one for each of at most 64 loops and one for all others.
-const maxBlocks = 65
+// maxBlocks is one for each of the at most 64 loops (transport.MaxLoops, which
+// stands on a floor above) and one for all others.
+const maxBlocks = 64 + 1
 
 // Set is the counters of one server.
 type Set struct {

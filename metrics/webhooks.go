@@ -46,9 +46,10 @@ type HookBacklog struct {
 }
 
 // Webhooks counts the webhooks of each app. Its methods may be called from any
-// goroutine, and on a nil Webhooks, which counts nothing.
+// goroutine; those that count also on a nil Webhooks, which counts nothing.
 type Webhooks struct {
-	// Backlog says what waits in the queue now, by app. Static after construction.
+	// Backlog says what waits in the queue now, by app; nil: nobody knows now. Static
+	// after construction.
 	Backlog func() map[string]HookBacklog
 
 	mu sync.Mutex
@@ -149,10 +150,12 @@ func (w *Webhooks) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 	for app, c := range totals {
-		b := now[app]
-		send(hookQueued, prometheus.GaugeValue, float64(b.Queued), app)
-		send(hookOldest, prometheus.GaugeValue, b.Oldest.Seconds(), app)
-		send(hookLetters, prometheus.GaugeValue, float64(b.Dead), app)
+		if now != nil {
+			b := now[app]
+			send(hookQueued, prometheus.GaugeValue, float64(b.Queued), app)
+			send(hookOldest, prometheus.GaugeValue, b.Oldest.Seconds(), app)
+			send(hookLetters, prometheus.GaugeValue, float64(b.Dead), app)
+		}
 		send(hookDelivered, prometheus.CounterValue, float64(c.delivered), app)
 		send(hookDead, prometheus.CounterValue, float64(c.dead), app)
 		for a := range attemptCount {

@@ -3,6 +3,7 @@
 package ops
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -15,14 +16,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"dunlin/metrics"
+	"dunlin/protocol"
+	"dunlin/webhooks"
 )
 
 // Options say what is told to operators.
 type Options struct {
-	Metrics *metrics.Set
+	Metrics *metrics.Set // required
 	Ready   func() error // why the node should get no traffic; nil, or returning nil: it should
 	Version string
-	Log     *slog.Logger
+	Log     *slog.Logger // required by Start, and by the admin interface
+
+	Webhooks    webhooks.Queue    // nil: nothing is told of it
+	HookMetrics *metrics.Webhooks // nil: none
+	AdminToken  *protocol.Secret  // nil: the admin interface is off
 }
 
 // Server answers operators. Its methods may be called from any goroutine.
@@ -31,7 +38,8 @@ type Server struct {
 	http *http.Server
 }
 
-// Start listens and serves in the background until Close.
+// Start listens and serves in the background until Close. A taken port is an error
+// that names it.
 func Start(network, address string, o Options) (*Server, error) {
 	ln, err := net.Listen(network, address)
 	if err != nil {
@@ -60,7 +68,8 @@ func (s *Server) Addr() net.Addr { return s.addr }
 // Close ends it, and requests under way with it.
 func (s *Server) Close() error { return s.http.Close() }
 
-// Handler answers /metrics, /live and /ready.
+// Handler answers /metrics, /live and /ready, and below /admin those who have the
+// admin token.
 func Handler(o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry(o), promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
@@ -76,6 +85,11 @@ func Handler(o Options) http.Handler {
 		}
 		answer(w, http.StatusOK, "ok")
 	})
+	if o.Webhooks != nil {
+		a := &hookAdmin{queue: o.Webhooks, log: o.Log}
+		mux.HandleFunc("GET /admin/webhooks/dead", guarded(o.AdminToken, a.dead))
+		mux.HandleFunc("POST /admin/webhooks/replay", guarded(o.AdminToken, a.replay))
+	}
 	return mux
 }
 
@@ -97,5 +111,31 @@ func registry(o Options) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(o.Metrics, build, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if o.HookMetrics != nil {
+		r.MustRegister(o.HookMetrics)
+	}
 	return r
+}
+
+// scrapeWithin bounds what a scrape waits for a queue. Without an answer the
+// figures of what waits are missing from it.
+const scrapeWithin = 2 * time.Second
+
+// Backlog is what a queue has, as metrics.Webhooks wants it.
+func Backlog(q webhooks.Queue, now time.Time) map[string]metrics.HookBacklog {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeWithin)
+	defer cancel()
+	apps, err := q.Backlog(ctx)
+	if err != nil {
+		return nil
+	}
+	out := make(map[string]metrics.HookBacklog, len(apps))
+	for app, b := range apps {
+		h := metrics.HookBacklog{Queued: b.Queued, Dead: b.Dead}
+		if !b.Oldest.IsZero() {
+			h.Oldest = max(now.Sub(b.Oldest), 0)
+		}
+		out[app] = h
+	}
+	return out
 }

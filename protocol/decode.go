@@ -65,19 +65,6 @@ func (m ClientMessage) badData() *Error {
 	return &Error{0, "Invalid message: expected data of " + clip(m.Event) + " to be an object"}
 }
 
-// clip keeps what a client sent from growing the answer about it.
-func clip(s string) string {
-	const most = 200
-	if len(s) <= most {
-		return s
-	}
-	n := most
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n] + "…"
-}
-
 // Subscribe is the data of pusher:subscribe (PROTOCOL 2.7). A field that was
 // absent, null or of another type than string is "" and not given.
 type Subscribe struct {

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -35,7 +36,6 @@ const (
 	CodeOverCapacity    = 4100
 	CodeReconnect       = 4200
 	CodePongTimeout     = 4201
-	CodeInactive        = 4202
 	CodeClientEventRate = 4301
 	CodeWatchlistLimit  = 4302
 )
@@ -72,11 +72,7 @@ var (
 
 // ErrUnknownKey is the refusal of a key that no app has (PROTOCOL 1.35).
 func ErrUnknownKey(key string) *Error {
-	return &Error{CodeNoApp, unknownKeyText(key)}
-}
-
-func unknownKeyText(key string) string {
-	return "App key " + key + " not in this cluster. Did you forget to specify the cluster?"
+	return &Error{CodeNoApp, "App key " + clip(key) + " not in this cluster. Did you forget to specify the cluster?"}
 }
 
 // maxReason is what a close frame leaves for its reason (RFC 6455 §5.5).
@@ -85,15 +81,28 @@ const maxReason = 123
 // Reason returns the message cut, between characters, to what fits in a close
 // frame (PROTOCOL 1.33).
 func (e *Error) Reason() string {
-	s := e.Message
-	if len(s) <= maxReason {
+	s := strings.ToValidUTF8(e.Message, "\uFFFD") // it may repeat what a client sent, which is not always UTF-8
+	return prefix(s, maxReason)
+}
+
+// clip keeps what a client sent from growing the answer about it.
+func clip(s string) string {
+	const most = 200
+	if len(s) <= most {
 		return s
 	}
-	n := maxReason
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
+	return prefix(s, most) + "…"
+}
+
+// prefix returns at most most bytes of s, cut between characters.
+func prefix(s string, most int) string {
+	if len(s) <= most {
+		return s
 	}
-	return s[:n]
+	for most > 0 && !utf8.RuneStart(s[most]) {
+		most--
+	}
+	return s[:most]
 }
 
 // Refusals that repeat what the client sent, none of which closes.

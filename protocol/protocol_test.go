@@ -81,7 +81,7 @@ func TestValidChannelName(t *testing.T) {
 	}
 }
 
-// PROTOCOL 2.18
+// PROTOCOL 2.13, 2.16, 2.18
 func TestSignatureVectors(t *testing.T) {
 	t.Parallel()
 	s := NewSecret("7ad3773142a6692b25b8")
@@ -150,6 +150,12 @@ func TestReasonFitsACloseFrame(t *testing.T) {
 			t.Errorf("Reason(%q) = %q", s, r)
 		}
 	}
+	// a key from a path: %FF is not UTF-8, and a browser takes no such reason
+	for _, s := range []string{"App key \xff\xfe", strings.Repeat("\xff", 123)} {
+		if r := (&Error{Message: s}).Reason(); len(r) > 123 || !utf8.ValidString(r) {
+			t.Errorf("Reason(%q) = %q", s, r)
+		}
+	}
 }
 
 func TestFrameForms(t *testing.T) {
@@ -182,7 +188,7 @@ func TestFrameForms(t *testing.T) {
 	}
 }
 
-// Exact texts of server messages (PROTOCOL 1.16, 1.21, 1.28, 2.9, 2.21, 2.30, 2.33–2.37, 3.9).
+// Exact texts of server messages (PROTOCOL 1.16, 1.21, 1.28, 2.9, 2.21, 2.30, 2.33, 2.34, 2.36, 2.37, 3.9).
 func TestServerMessages(t *testing.T) {
 	t.Parallel()
 	max, _ := DecodeMember(`{"user_id":"71dd6a","user_info":{"name":"Max"}}`, 0, 0)
@@ -394,7 +400,7 @@ func checkJSON(t *testing.T, f *Frame) {
 	}
 }
 
-// A decoded message costs at most two allocations (DESIGN §6).
+// A decoded message costs at most two allocations.
 func TestDecodeAllocations(t *testing.T) {
 	payload := []byte(`{"event":"client-typing","channel":"private-room","data":{"x":1,"y":2}}`)
 	if n := testing.AllocsPerRun(100, func() { DecodeClient(payload) }); n > 2 {

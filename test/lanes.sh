@@ -12,7 +12,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=test/tools.sh
 . test/tools.sh
 
-all=(static go clients)
+all=(static go clients chromium conformance)
+
+# Where lanes leave how each test ended, in files that begin with the lane's name.
+ends=$PWD/.cache/tests
+mkdir -p "$ends"
 
 # Formatting, vet, lint.
 lane_static() { test/check.sh static; }
@@ -22,11 +26,17 @@ lane_static() { test/check.sh static; }
 # missing is counted.
 lane_go() {
 	if has cc; then
-		CGO_ENABLED=1 go test -race ./...
+		CGO_ENABLED=1 go_test -race
 	else
-		go test ./...
+		go_test
 		skip go-race cc
 	fi
+}
+
+# go_test FLAG...: prints what go test prints. Nothing comes from Go's cache, which
+# does not know that the tests of the binary depend on its sources.
+go_test() {
+	go test "$@" -count=1 -json ./... | tee "$ends/go.json" | go run ./internal/conformance show
 }
 
 # Stock clients and the stock server SDK against the real binary: over the system's
@@ -34,19 +44,56 @@ lane_go() {
 needs_clients=(node npm)
 lane_clients() {
 	make --no-print-directory build
+	install_packages
 	cd test/clients
-	# npm ci starts from nothing, which takes longer than the tests: only when the
-	# lock file is another one than at the last time.
+	local transport
+	for transport in auto stream; do
+		printf -- '-- transport %s\n' "$transport"
+		CLIENTS_TRANSPORT=$transport npm test -- --test-reporter-destination=stdout \
+			--test-reporter=./reporter.js --test-reporter-destination="$ends/clients-$transport.json"
+	done
+}
+
+# install_packages: those of test/clients. npm ci starts from nothing, which takes
+# longer than the tests: only when the lock file is another one than at the last time.
+install_packages() (
+	cd test/clients
 	if ! cmp -s package-lock.json node_modules/.installed-lock.json; then
 		npm ci
 		cp package-lock.json node_modules/.installed-lock.json
 	fi
-	local transport
-	for transport in auto stream; do
-		printf -- '-- transport %s\n' "$transport"
-		CLIENTS_TRANSPORT=$transport npm test
-	done
+)
+
+# The same clients as scripts in pages of real Chromium, and what only a browser shows.
+# The transports differ in nothing that a browser sees, so one is enough.
+needs_chromium=(node npm chromium)
+lane_chromium() {
+	make --no-print-directory build
+	install_packages
+	cd test/chromium
+	npm test -- --test-reporter-destination=stdout \
+		--test-reporter=../clients/reporter.js --test-reporter-destination="$ends/chromium.json"
 }
+
+# What the tests of the lanes above have shown, against docs/conformance.md. It can
+# only be told when all of them ran.
+lane_conformance() {
+	local name files=() missing=()
+	for name in go clients-auto clients-stream chromium; do
+		files+=("$ends/$name.json")
+		[ -s "$ends/$name.json" ] || missing+=("$name")
+	done
+	[ "$(uname)" = Linux ] || missing+=(transport/epoll)
+	if [ ${#missing[@]} -gt 0 ]; then
+		printf 'docs/conformance.md was not compared: these have not run: %s\n' "${missing[*]}" >&2
+		[ "${CI:-}" = true ] && return 1
+		return "$skipped"
+	fi
+	go run ./internal/conformance "${files[@]}"
+}
+
+# What a lane returns that could not do its work, and is not to blame.
+skipped=77
 
 # skip LANE TOOL...: counts a lane as skipped, or as failed where nothing may be missing.
 skip() {
@@ -61,6 +108,7 @@ skip() {
 
 run_lane() {
 	local lane=$1 needs="needs_$1[@]" missing=() tool started=$SECONDS outcome=passed
+	rm -f "$ends/$lane"*.json
 	for tool in ${!needs+"${!needs}"}; do
 		has "$tool" || missing+=("$tool")
 	done
@@ -74,7 +122,9 @@ run_lane() {
 		outcome=failed
 	else
 		# A process of its own, since -e has no effect inside a condition.
-		"${BASH_SOURCE[0]}" --one "$lane" || outcome=failed
+		"${BASH_SOURCE[0]}" --one "$lane" || {
+			[ $? = "$skipped" ] && outcome=skipped || outcome=failed
+		}
 	fi
 	printf '%s\t%s\t%s s\n' "$lane" "$outcome" $((SECONDS - started)) >>"$results"
 	printf '== lane %s %s in %s s\n' "$lane" "$outcome" $((SECONDS - started))

@@ -2,6 +2,7 @@
 # the one list; a lane names tools, `make deps` installs their packages.
 declare -A package_of=(
 	[cc]='gcc libc6-dev'
+	[chromium]=chromium
 	[node]=nodejs
 	[npm]=npm
 )
@@ -11,7 +12,10 @@ node_major=20
 
 # has TOOL: is it here, and good enough?
 has() {
-	command -v "$1" >/dev/null 2>&1 || return 1
+	local program=$1
+	# The one that test/chromium/browser.js starts.
+	[ "$1" != chromium ] || program=${CHROMIUM:-/usr/bin/chromium}
+	command -v "$program" >/dev/null 2>&1 || return 1
 	case $1 in
 	node) node -e "process.exit(parseInt(process.versions.node) >= $node_major ? 0 : 1)" ;;
 	esac

@@ -16,6 +16,7 @@ import (
 	"dunlin/cluster"
 	"dunlin/internal/mailbox"
 	"dunlin/protocol"
+	"dunlin/webhooks"
 )
 
 const stripeCount = 64
@@ -31,6 +32,8 @@ type Engine struct {
 	wake    chan struct{}                       // one token: notices may be waiting
 	stop    chan struct{}
 	done    chan struct{}
+	edges   *transitions // nil: nobody hears of them
+	running sync.WaitGroup
 
 	handler  atomic.Pointer[cluster.Handler]
 	versions atomic.Uint64 // of member changes, over all channels
@@ -60,7 +63,9 @@ type channel struct {
 
 // Options of an engine. Zero values are defaults.
 type Options struct {
-	CacheBytes int // bound of all kept events; 0: 64 MiB
+	CacheBytes int              // bound of all kept events; 0: 64 MiB
+	Webhooks   *webhooks.Outbox // hears of transitions; nil: nobody does
+	Debounce   time.Duration    // of departures; 0: 3 s (PROTOCOL 6.7)
 	Now        func() time.Time
 }
 
@@ -71,6 +76,9 @@ func New(o Options) *Engine {
 	}
 	if o.CacheBytes == 0 {
 		o.CacheBytes = 64 << 20
+	}
+	if o.Debounce == 0 {
+		o.Debounce = 3 * time.Second
 	}
 	e := &Engine{
 		seed:    maphash.MakeSeed(),
@@ -86,6 +94,9 @@ func New(o Options) *Engine {
 	for i := range e.stripes {
 		e.stripes[i].channels = make(map[protocol.ChannelKey]*channel)
 	}
+	if o.Webhooks != nil {
+		e.edges = newTransitions(o)
+	}
 	return e
 }
 
@@ -95,15 +106,19 @@ func (e *Engine) Start(h cluster.Handler) error {
 		return errors.New("memory engine: started twice")
 	}
 	go e.tell(h)
+	if e.edges != nil {
+		e.running.Go(func() { e.edges.run(e.stop) })
+	}
 	return nil
 }
 
-// Close implements cluster.Engine.
+// Close implements cluster.Engine. Departures that wait are told to the outbox.
 func (e *Engine) Close() error {
 	close(e.stop)
 	if e.handler.Load() != nil {
 		<-e.done
 	}
+	e.running.Wait()
 	return nil
 }
 
@@ -168,11 +183,26 @@ func (e *Engine) Occupy(ch protocol.ChannelKey, f cluster.Flags, count int) {
 		e.notify(func(h cluster.Handler) { h.Count(ch, count) })
 	}
 	c.count = count
+	if edge && f&cluster.TrackOccupancy != 0 {
+		e.edge(place{channel: ch}, count > 0)
+	}
 	if edge && f&cluster.IsUser != 0 && c.watchers > 0 {
 		user, online := cluster.UserOf(ch), count > 0
 		e.notify(func(h cluster.Handler) { h.Online(ch.App, user, online) })
 	}
 	s.tidy(ch, c)
+}
+
+// edge notes that a channel or a member came or went. The stripe's mu is held, so
+// that the edges of a channel are noted in their order.
+func (e *Engine) edge(p place, came bool) {
+	switch {
+	case e.edges == nil:
+	case came:
+		e.edges.came(p)
+	default:
+		e.edges.went(p)
+	}
 }
 
 // Attach implements cluster.Engine: events of all channels reach the handler.

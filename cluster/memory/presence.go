@@ -10,7 +10,7 @@ import (
 
 // Join implements cluster.Engine. The state changes at once; the handler hears of
 // it in the order of the changes, since the notice is queued under the same lock.
-func (e *Engine) Join(ch protocol.ChannelKey, _ cluster.Flags, m protocol.Member, done func(cluster.Roster, error)) {
+func (e *Engine) Join(ch protocol.ChannelKey, f cluster.Flags, m protocol.Member, done func(cluster.Roster, error)) {
 	s := e.stripe(ch)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -20,7 +20,7 @@ func (e *Engine) Join(ch protocol.ChannelKey, _ cluster.Flags, m protocol.Member
 			c.members = make(map[string]protocol.Member)
 		}
 		c.members[m.ID] = m
-		e.changed(ch, c, m, true)
+		e.changed(ch, c, f, m, true)
 	}
 	roster := cluster.Roster{Version: c.version}
 	if !c.told {
@@ -31,14 +31,14 @@ func (e *Engine) Join(ch protocol.ChannelKey, _ cluster.Flags, m protocol.Member
 }
 
 // Leave implements cluster.Engine.
-func (e *Engine) Leave(ch protocol.ChannelKey, _ cluster.Flags, user string) {
+func (e *Engine) Leave(ch protocol.ChannelKey, f cluster.Flags, user string) {
 	s := e.stripe(ch)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.channel(ch)
 	if _, ok := c.members[user]; ok {
 		delete(c.members, user)
-		e.changed(ch, c, protocol.Member{ID: user}, false)
+		e.changed(ch, c, f, protocol.Member{ID: user}, false)
 	}
 	s.tidy(ch, c)
 }
@@ -46,10 +46,13 @@ func (e *Engine) Leave(ch protocol.ChannelKey, _ cluster.Flags, user string) {
 // changed counts a change of members and queues its notice. Versions are drawn
 // from one clock for all channels, so that a channel that was forgotten and came
 // back goes on with higher ones. The stripe's mu is held.
-func (e *Engine) changed(ch protocol.ChannelKey, c *channel, m protocol.Member, added bool) {
+func (e *Engine) changed(ch protocol.ChannelKey, c *channel, f cluster.Flags, m protocol.Member, added bool) {
 	c.version = e.versions.Add(1)
 	change := cluster.MemberChange{Version: c.version, Added: added, Member: m}
 	e.notify(func(h cluster.Handler) { h.Member(ch, change) })
+	if f&cluster.TrackMembers != 0 {
+		e.edge(place{ch, m.ID}, added)
+	}
 }
 
 // list returns the members by id, so that equal questions get equal answers.

@@ -62,13 +62,17 @@ type EngineConfig struct {
 type RedisConfig struct {
 	URL    *protocol.Secret // may hold a password
 	Prefix string
+	Slices int // 0: as many as suit the kind of Redis
+	Lease  time.Duration
 }
 
 // WebhooksConfig is how webhooks are delivered, for all apps.
 type WebhooksConfig struct {
 	Queue               string // "memory", "spool" or "redis"
+	Path                string // of a file: the spool's, and what memory leaves at a stop
 	Timeout             time.Duration
 	GiveUpAfter         time.Duration
+	Flush               time.Duration // to deliver what waits at a stop
 	AllowPrivateTargets bool
 }
 

@@ -60,7 +60,7 @@ apps:
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
-	if _, err := load("cache: {max_bytes: 0}\n"+oneApp, nil); err == nil {
+	if _, err := loadText("cache: {max_bytes: 0}\n"+oneApp, nil); err == nil {
 		t.Error("cache.max_bytes: 0 is accepted, and would mean the default")
 	}
 }

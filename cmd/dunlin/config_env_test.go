@@ -63,7 +63,7 @@ func TestEveryServerSettingHasAVariable(t *testing.T) {
 	t.Parallel()
 	for _, s := range serverTable.list {
 		want := "DUNLIN_" + strings.ToUpper(strings.ReplaceAll(s.path, ".", "_"))
-		_, err := load(oneApp, nil, want+"=\x01")
+		_, err := loadText(oneApp, nil, want+"=\x01")
 		if list := (Mistakes{}); !errors.As(err, &list) || len(list) != 1 || list[0].Source != want {
 			t.Errorf("%s: %v", s.path, err)
 		}
@@ -72,9 +72,9 @@ func TestEveryServerSettingHasAVariable(t *testing.T) {
 
 func TestMistakesOutsideTheFile(t *testing.T) {
 	t.Parallel()
-	_, err := load("server: {port: x}\n"+oneApp, map[string]string{"server.port": "http", "server.host": ""},
+	_, err := loadText("server: {port: x}\n"+oneApp, map[string]string{"server.port": "http", "server.host": ""},
 		"DUNLIN_PORT=x", "DUNLIN_SERVER_PORT=70000", "DUNLIN_SERVER_DRAIN=10", "DUNLIN_OPS_ENABLED=1",
-		"DUNLIN_ENGINE_TYPE=redis", "DUNLIN_OPS_ADMIN_TOKEN=do-not-show", "DUNLIN_HOST=a,,b",
+		"DUNLIN_ENGINE_TYPE=nats", "DUNLIN_OPS_ADMIN_TOKEN=do-not-show", "DUNLIN_HOST=a,,b",
 		"DUNLIN_APP_ID=a", "DUNLIN_APP_KEY=b", "DUNLIN_APP_SECRET=env:NOT_SET")
 	want := `c.yaml:1: server.port: must be a whole number from 0 to 65535, not "x"
 DUNLIN_HOST: must be an address; 0.0.0.0 is every IPv4 address, "::" every address
@@ -82,8 +82,7 @@ DUNLIN_PORT: must be a whole number from 0 to 65535, not "x"
 DUNLIN_SERVER_PORT: must be a whole number from 0 to 65535, not "70000"
 DUNLIN_SERVER_DRAIN: must be a duration with its unit, such as 10s or 1m30s, not "10"
 DUNLIN_OPS_ENABLED: must be true or false, not "1"
-DUNLIN_OPS_ADMIN_TOKEN: is not supported by this version yet; leave it at ""
-DUNLIN_ENGINE_TYPE: is not supported by this version yet; leave it at memory
+DUNLIN_ENGINE_TYPE: must be memory or redis, not "nats"
 --host: must be an address; 0.0.0.0 is every IPv4 address, "::" every address
 --port: must be a whole number from 0 to 65535, not "http"
 DUNLIN_APP_SECRET: the environment variable NOT_SET is not set

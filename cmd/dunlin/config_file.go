@@ -127,9 +127,7 @@ func readField[T any](r *fileReader, t *table[T], in place, name string, key, va
 	if s := t.byPath[path]; s != nil {
 		at := r.spot(key.Line, in.label+path)
 		v, err := s.check(given{node: target(val), secrets: r.secrets})
-		if err != nil {
-			r.bad.add(at, err.Error())
-		}
+		r.wrong(at, err)
 		found(path, at, v, err)
 		return
 	}
@@ -179,6 +177,20 @@ func (r *fileReader) fields(n *yaml.Node, label string, each func(name string, k
 		}
 	}
 	return true
+}
+
+// wrong notes what is wrong with a value, if anything: in its place, or each thing
+// inside of it in a place of its own.
+func (r *fileReader) wrong(at Spot, err error) {
+	var inside insideError
+	switch {
+	case errors.As(err, &inside):
+		for _, m := range inside.list {
+			r.mistake(m.Line, at.Setting+m.Setting, m.Text)
+		}
+	case err != nil:
+		r.bad.add(at, err.Error())
+	}
 }
 
 func (r *fileReader) mistake(line int, setting, text string) {

@@ -151,11 +151,11 @@ func oneOf(choices ...string) kind[string] {
 	})
 }
 
-// freeText is anything but nothing.
-var freeText = plain("text", func(g given) (string, error) {
+// filePath is the path of a file.
+var filePath = plain("path", func(g given) (string, error) {
 	word, ok := g.word()
-	if !ok || word == "" {
-		return "", g.wrong("text")
+	if !ok || word == "" || strings.ContainsFunc(word, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return "", g.wrong("the path of a file")
 	}
 	return word, nil
 })
@@ -198,6 +198,8 @@ var (
 	// A key stands in a path and a query, and before a colon.
 	appKey = matching(`[A-Za-z0-9_.~=+@-]{1,128}`, "text",
 		"1 to 128 of the characters A-Z a-z 0-9 _ - . ~ = + @")
+	keyPrefix = matching(`[A-Za-z0-9_.:-]{1,64}`, "text",
+		"1 to 64 of the characters A-Z a-z 0-9 _ . : -")
 	pathPrefix = matching(`(/[A-Za-z0-9_.~-]+)*`, "path",
 		`empty, or a path such as /ws that does not end in "/"`)
 )

@@ -52,6 +52,29 @@ type mistakes struct{ list Mistakes }
 
 func (m *mistakes) add(at Spot, text string) { m.list = append(m.list, Mistake{at, text}) }
 
+// insideError is what is wrong inside of a setting's value: spots are lines and
+// what follows the setting's own name.
+type insideError struct{ list Mistakes }
+
+func (e insideError) Error() string {
+	texts := make([]string, len(e.list))
+	for i, m := range e.list {
+		texts[i] = m.Text
+		if m.Setting != "" {
+			texts[i] = m.Setting + ": " + m.Text
+		}
+	}
+	return strings.Join(texts, "; ")
+}
+
+// inside returns the mistakes as the error of one setting; nil: there are none.
+func (m *mistakes) inside() error {
+	if len(m.list) == 0 {
+		return nil
+	}
+	return insideError{m.list}
+}
+
 // sorted returns them in the order in which an operator mends them.
 func (m *mistakes) sorted(file string) Mistakes {
 	slices.SortStableFunc(m.list, func(a, b Mistake) int {

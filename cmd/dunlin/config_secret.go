@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"dunlin/protocol"
@@ -43,6 +44,38 @@ var secretOrNone = kind[*protocol.Secret]{
 	},
 	same: sameSecret,
 }
+
+// token is a secret that stands in an HTTP header. It may be empty.
+var token = kind[*protocol.Secret]{
+	values: "secret",
+	read: func(g given) (*protocol.Secret, error) {
+		s, err := secretOrNone.read(g)
+		if err == nil && s != nil && strings.ContainsFunc(s.Reveal(), func(r rune) bool { return unprintable(r) || r > 0x7e }) {
+			err = errors.New("must consist of printable ASCII characters without spaces")
+		}
+		return s, err
+	},
+	same: sameSecret,
+}
+
+// redisURL is a URL with a password, perhaps. What it names is looked at later.
+var redisURL = kind[*protocol.Secret]{
+	values: "URL",
+	read: func(g given) (*protocol.Secret, error) {
+		s, err := secret.read(g)
+		if err != nil {
+			return nil, err
+		}
+		scheme, _, ok := strings.Cut(s.Reveal(), "://")
+		if !ok || !slices.Contains(redisSchemes, scheme) {
+			return nil, errors.New("must be a URL that begins with " + strings.Join(redisSchemes, "://, ") + "://")
+		}
+		return s, nil
+	},
+	same: sameSecret,
+}
+
+var redisSchemes = []string{"redis", "rediss", "unix", "redis-sentinel", "rediss-sentinel", "redis-cluster", "rediss-cluster"}
 
 func sameSecret(a, b *protocol.Secret) bool {
 	if a == nil || b == nil {

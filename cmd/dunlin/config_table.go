@@ -50,12 +50,6 @@ func reserve[T any](path, values, def, doc string) setting[T] {
 	}
 }
 
-// notYet marks a setting whose feature is not built.
-func (s setting[T]) notYet() setting[T] {
-	s.later = true
-	return s
-}
-
 // required marks a setting that must be given.
 func (s setting[T]) required() setting[T] {
 	s.needed = true
@@ -108,12 +102,15 @@ type table[T any] struct {
 	sections map[string][]string // section's path → names in it; "" is the top
 }
 
-// newTable makes a schema. extra are names at the top that are read elsewhere.
+// newTable makes a schema. extra are names at the top that are read elsewhere. With
+// an empty envPrefix its settings have no variables.
 func newTable[T any](envPrefix string, extra []string, list ...setting[T]) *table[T] {
 	t := &table[T]{list: list, byPath: map[string]*setting[T]{}, sections: map[string][]string{"": extra}}
 	for i := range list {
 		s := &list[i]
-		s.env = append([]string{envPrefix + strings.ToUpper(strings.ReplaceAll(s.path, ".", "_"))}, s.env...)
+		if envPrefix != "" {
+			s.env = append([]string{envPrefix + strings.ToUpper(strings.ReplaceAll(s.path, ".", "_"))}, s.env...)
+		}
 		s.parseDefault()
 		t.byPath[s.path] = s
 		t.enter(s.path)

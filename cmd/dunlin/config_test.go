@@ -33,15 +33,15 @@ func surroundings(files map[string]string, vars ...string) *environment {
 
 const oneApp = "apps: [{id: a, key: k, secret: s}]\n"
 
-// load loads a file with this text.
-func load(text string, flags map[string]string, vars ...string) (*Config, error) {
+// loadText loads a file with this text.
+func loadText(text string, flags map[string]string, vars ...string) (*Config, error) {
 	env := surroundings(map[string]string{"c.yaml": text, "empty": "\n", "token": "from file\r\n"}, vars...)
 	return loadConfig(sources{file: "c.yaml", flags: flags, env: env})
 }
 
 func mustLoad(t *testing.T, text string, flags map[string]string, vars ...string) *Config {
 	t.Helper()
-	cfg, err := load(text, flags, vars...)
+	cfg, err := loadText(text, flags, vars...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,12 +61,15 @@ func TestDefaults(t *testing.T) {
 			Host: []string{"127.0.0.1"}, Port: 6001, Transport: "auto", HandshakeTimeout: 10 * time.Second, ActivityTimeout: 2 * time.Minute,
 			MaxMessageBytes: 100 << 10, MaxRequestBytes: 1 << 20, MaxPendingBytes: 1 << 20, Drain: 10 * time.Second,
 		},
-		Ops:      OpsConfig{Enabled: true, Host: "127.0.0.1", Port: 9601},
-		Engine:   EngineConfig{Type: "memory", Redis: RedisConfig{Prefix: "dunlin"}},
-		Webhooks: WebhooksConfig{Queue: "memory", Timeout: 4 * time.Second, GiveUpAfter: 5 * time.Minute, AllowPrivateTargets: true},
-		Cache:    CacheConfig{TTL: 30 * time.Minute, MaxBytes: 64 << 20},
-		Log:      LogConfig{Level: "info", Format: "auto"},
-		Apps:     []*apps.App{{ID: "a", Key: "k", Enabled: true, SubscriptionErrors: true, Limits: apps.DefaultLimits()}},
+		Ops:    OpsConfig{Enabled: true, Host: "127.0.0.1", Port: 9601},
+		Engine: EngineConfig{Type: "memory", Redis: RedisConfig{Prefix: "dunlin", Lease: 8 * time.Second}},
+		Webhooks: WebhooksConfig{
+			Queue: "memory", Path: "dunlin-webhooks.db", Timeout: 4 * time.Second, GiveUpAfter: 5 * time.Minute, Flush: 5 * time.Second,
+			AllowPrivateTargets: true,
+		},
+		Cache: CacheConfig{TTL: 30 * time.Minute, MaxBytes: 64 << 20},
+		Log:   LogConfig{Level: "info", Format: "auto"},
+		Apps:  []*apps.App{{ID: "a", Key: "k", Enabled: true, SubscriptionErrors: true, Limits: apps.DefaultLimits()}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v %+v\nwant %+v %+v", got, got.Apps[0], want, want.Apps[0])
@@ -141,7 +144,7 @@ func TestMistakes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = load(string(text), nil, "EMPTY=")
+			_, err = loadText(string(text), nil, "EMPTY=")
 			if !errors.As(err, &Mistakes{}) {
 				t.Fatalf("got %v, want mistakes", err)
 			}

@@ -48,6 +48,10 @@ func document() string {
 	for _, s := range appTable.list {
 		row(&b, s)
 	}
+	heading(&b, "Each endpoint in an app's `webhooks`")
+	for _, s := range endpointTable.list {
+		row(&b, s)
+	}
 	b.WriteByte('\n')
 	return b.String()
 }
@@ -60,7 +64,10 @@ func row[T any](b *strings.Builder, s setting[T]) {
 	if s.hidden {
 		return
 	}
-	def, env, doc := "`"+s.def+"`", "`"+strings.Join(s.env, "`, `")+"`", s.doc
+	def, env, doc := "`"+s.def+"`", "", s.doc
+	if len(s.env) > 0 {
+		env = "`" + strings.Join(s.env, "`, `") + "`"
+	}
 	switch {
 	case s.needed:
 		def = "*required*"
@@ -98,6 +105,8 @@ func TestExample(t *testing.T) {
 	}
 	showsDefaults(t, appTable, shown, []string{"id", "key", "secret", "secrets", "client_events"})
 
+	showsDefaults(t, endpointTable, shownEndpoint(t, data), []string{"url", "headers"})
+
 	first := file.apps[0].app()
 	if first.ID != "app-id" || first.Key != "app-key" || revealed(first.Secrets) != "app-secret" || !first.ClientEvents {
 		t.Errorf("first app: %+v", first)
@@ -109,6 +118,35 @@ func TestExample(t *testing.T) {
 			}
 		}
 	}
+}
+
+// shownEndpoint reads the endpoint that apps.yaml shows in comments behind the
+// line of webhooks, so that nobody is told anything before he wants it.
+func shownEndpoint(t *testing.T, data []byte) layer {
+	t.Helper()
+	_, rest, _ := strings.Cut(string(data), "\n    webhooks: []")
+	var lines []string
+	for line := range strings.SplitSeq(rest, "\n") {
+		if text, ok := strings.CutPrefix(line, "    # "); ok {
+			lines = append(lines, text)
+		} else if len(lines) > 0 {
+			break
+		}
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal([]byte(strings.Join(lines, "\n")), &doc); err != nil || len(doc.Content) == 0 {
+		t.Fatalf("no endpoint in %q: %v", lines, err)
+	}
+	bad := &mistakes{}
+	r := &fileReader{lines: len(lines), bad: bad}
+	shown := layer{}
+	r.fields(doc.Content[0].Content[0], "webhooks", func(name string, key, val *yaml.Node) {
+		readField(r, endpointTable, place{}, name, key, val, func(path string, _ Spot, v any, _ error) { shown[path] = v })
+	})
+	if len(bad.list) > 0 {
+		t.Fatal(bad.list)
+	}
+	return shown
 }
 
 func showsDefaults[T any](t *testing.T, schema *table[T], shown layer, except []string) {

@@ -67,7 +67,7 @@ func (c *cli) root() *cobra.Command {
 	}
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
-	root.AddCommand(c.serveCommand(), c.checkCommand(), c.versionCommand())
+	root.AddCommand(c.serveCommand(), c.checkCommand(), c.benchCommand(), c.webhooksCommand(), c.versionCommand())
 	return root
 }
 

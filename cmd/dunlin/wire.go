@@ -12,22 +12,23 @@ import (
 	"dunlin/apps"
 	"dunlin/channels"
 	"dunlin/cluster"
-	"dunlin/cluster/memory"
 	"dunlin/httpapi"
+	"dunlin/internal/redis"
 	"dunlin/metrics"
 	"dunlin/ops"
 	"dunlin/transport"
 )
 
-// Program is a server with all its parts, built bottom-up. It is the one place
-// that names implementations. A test makes one, starts it on port 0 and stops it
-// by ending Wait's context.
+// Program is a server with all its parts, built bottom-up. This file and
+// transports.go are the only ones that name implementations. A test makes one,
+// starts it on port 0 and stops it by ending Wait's context.
 type Program struct {
 	// Static after construction
 	cfg      *Config
 	log      *slog.Logger
 	counters *metrics.Set
 	apps     *apps.Registry
+	hooks    *hookParts
 	engine   cluster.Engine
 	hub      *channels.Hub
 	api      *httpapi.Server
@@ -46,12 +47,23 @@ func newProgram(cfg *Config, log *slog.Logger) (*Program, error) {
 	if p.listen == nil {
 		return nil, fmt.Errorf("transport %q is not available on this system", cfg.Server.Transport)
 	}
-	p.engine = memory.New(memory.Options{CacheBytes: cfg.Cache.MaxBytes})
+	node := redis.NodeName()
+	shared, err := newSharedQueue(cfg, node, log)
+	if err != nil {
+		return nil, err
+	}
+	if p.hooks, err = newHooks(cfg.Webhooks, shared, log); err != nil {
+		return nil, err
+	}
+	if p.engine, err = newEngine(cfg, node, p.hooks.outbox, log); err != nil {
+		return nil, errors.Join(err, p.hooks.stop())
+	}
 	p.hub = channels.New(channels.Options{
 		Engine:          p.engine,
 		Apps:            p.apps,
 		Counters:        p.counters,
 		Log:             log,
+		Webhooks:        p.hooks.outbox,
 		ActivityTimeout: cfg.Server.ActivityTimeout,
 	})
 	p.api = httpapi.New(httpapi.Options{
@@ -69,11 +81,12 @@ func newProgram(cfg *Config, log *slog.Logger) (*Program, error) {
 
 // Start binds every address and returns when the server listens.
 func (p *Program) Start() error {
+	p.hooks.start(p.apps)
 	if err := p.engine.Start(p.hub); err != nil {
-		return fmt.Errorf("starting the engine: %w", err)
+		return errors.Join(fmt.Errorf("starting the engine: %w", err), p.hooks.stop())
 	}
 	if err := p.startOps(); err != nil {
-		return errors.Join(fmt.Errorf("listening for operators: %w", err), p.engine.Close())
+		return errors.Join(fmt.Errorf("listening for operators: %w", err), p.engine.Close(), p.hooks.stop())
 	}
 	requests := httpapi.NewConnListener(nil)
 	s := p.cfg.Server
@@ -90,7 +103,7 @@ func (p *Program) Start() error {
 	}, p.hub.Shard)
 	if err != nil {
 		p.closeOps()
-		return errors.Join(fmt.Errorf("listening for clients: %w", err), p.engine.Close())
+		return errors.Join(fmt.Errorf("listening for clients: %w", err), p.engine.Close(), p.hooks.stop())
 	}
 	p.sockets = sockets
 	p.serving.Go(func() { // not before sockets is set, which upgrades in mid-connection need
@@ -106,7 +119,10 @@ func (p *Program) startOps() (err error) {
 		return nil
 	}
 	a := p.cfg.Ops.Address()
-	p.ops, err = ops.Start(a.Network, a.Address, ops.Options{Metrics: p.counters, Ready: p.hub.Ready, Version: version, Log: p.log})
+	p.ops, err = ops.Start(a.Network, a.Address, ops.Options{
+		Metrics: p.counters, Ready: p.hub.Ready, Version: version, Log: p.log,
+		Webhooks: p.hooks.queue, HookMetrics: p.hooks.counters, AdminToken: p.cfg.Ops.AdminToken,
+	})
 	if err == nil {
 		p.log.Info("serving operators", "address", p.ops.Addr().String())
 	}
@@ -123,7 +139,8 @@ func (p *Program) closeOps() {
 func (p *Program) Addrs() []net.Addr { return p.sockets.Addrs() }
 
 // Wait serves until ctx ends, then stops: no new connections, clients sent away
-// with 4200 over the drain window, requests under way answered.
+// with 4200 over the drain window, requests under way answered, webhooks delivered
+// or kept.
 func (p *Program) Wait(ctx context.Context) error {
 	<-ctx.Done()
 	p.log.Info("stopping", "connections", p.counters.Connections(), "window", p.cfg.Server.Drain.String())
@@ -133,9 +150,13 @@ func (p *Program) Wait(ctx context.Context) error {
 	defer cancel()
 	p.hub.Drain(stop, p.cfg.Server.Drain)
 	err := p.api.Shutdown(stop)
+	if errors.Is(err, context.DeadlineExceeded) { // a client that never ends its request does not make the stop a failure
+		p.log.Warn("requests were cut off", "error", err)
+		err = nil
+	}
 	p.sockets.Close()
 	p.serving.Wait()
-	err = errors.Join(err, p.engine.Close())
+	err = errors.Join(err, p.engine.Close(), p.hooks.stop())
 	p.closeOps()
 	p.log.Info("stopped")
 	return err

@@ -49,12 +49,12 @@ const (
 var floors = map[string]int{
 	"protocol": ground, "metrics": ground, "internal/mailbox": ground,
 	"transport": contracts, "cluster": contracts, "webhooks": contracts, "apps": contracts,
-	"transport/wire": framing,
-	"transport/":     workers, "cluster/": workers, "webhooks/": workers, "apps/": workers, "internal/client": workers,
+	"transport/wire": framing, "internal/redis": framing, "webhooks/ledger": framing,
+	"transport/": workers, "cluster/": workers, "webhooks/": workers, "apps/": workers, "internal/client": workers,
 	"channels": state,
 	"httpapi":  doors, "ops": doors, "internal/load": doors,
 	"cmd/dunlin":     program,
-	"internal/house": roof, "internal/testkit": roof, "test/": roof, "bench/": roof,
+	"internal/house": roof, "internal/testkit": roof, "internal/conformance": roof, "test/": roof,
 }
 
 // floorOf returns a package's floor; ok is false when it has none.
@@ -90,7 +90,7 @@ type mandate struct {
 var mandates = []mandate{
 	{[]string{"github.com/gobwas/"}, []string{"transport/wire"},
 		"gobwas/ws lives in transport/wire; no ws.OpCode outside"},
-	{[]string{"github.com/valyala/fasthttp"}, []string{"httpapi", "webhooks/deliver", "internal/load", "internal/client", "bench/bare"},
+	{[]string{"github.com/valyala/fasthttp"}, []string{"httpapi", "webhooks/deliver", "internal/load", "internal/client", "test/floor/bare"},
 		"fasthttp enters in httpapi (server) and webhooks/deliver (client)"},
 	{[]string{"github.com/redis/", "github.com/go-redis/"}, []string{"/redis"},
 		"go-redis only in packages named redis; no redis.Nil outside"},
@@ -98,6 +98,12 @@ var mandates = []mandate{
 		"viper and cobra only in cmd/dunlin"},
 	{[]string{"github.com/prometheus/"}, []string{"metrics", "ops", "cmd/dunlin"},
 		"prometheus only in metrics, ops and cmd/dunlin"},
+	{[]string{"github.com/HdrHistogram/"}, []string{"internal/load"},
+		"histograms of latencies only in internal/load"},
+	{[]string{"github.com/schollz/progressbar"}, []string{"cmd/dunlin"},
+		"what draws on a terminal only in cmd/dunlin"},
+	{[]string{"go.etcd.io/bbolt"}, []string{"webhooks/spool"},
+		"the embedded store only in webhooks/spool"},
 }
 
 func (m mandate) allows(name string) bool {

@@ -125,6 +125,8 @@ func TestImportRules(t *testing.T) {
 		{"httpapi", "github.com/valyala/fasthttp", ""},
 		{"webhooks/redis", "github.com/redis/go-redis/v9", ""},
 		{"internal/load", "dunlin/internal/client", ""},
+		{"internal/load", "dunlin/transport/wire", ""},
+		{"test/floor/bare", "github.com/valyala/fasthttp", ""},
 		{"internal/testkit", "dunlin/transport/contract", ""},
 		{"protocol", "github.com/tidwall/gjson", ""},
 		{"protocol", "unicode/utf8", ""},
@@ -146,6 +148,10 @@ func TestImportRules(t *testing.T) {
 		{"cluster/memory", "github.com/redis/go-redis/v9", mandates[2].rule},
 		{"httpapi", "github.com/spf13/cobra", mandates[3].rule},
 		{"channels", "github.com/prometheus/client_golang/prometheus", mandates[4].rule},
+		{"channels", "github.com/HdrHistogram/hdrhistogram-go", mandates[5].rule},
+		{"internal/load", "github.com/schollz/progressbar/v3", mandates[6].rule},
+		{"webhooks/memory", "go.etcd.io/bbolt", mandates[7].rule},
+		{"internal/load", "dunlin/transport/epoll", ruleContracts},
 	} {
 		got := CheckImports([]Package{{ImportPath: module + c.from, Imports: []string{c.to}}})
 		if c.rule == "" && len(got) > 0 || c.rule != "" && !quotes(got, c.rule) {

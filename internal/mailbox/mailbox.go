@@ -1,5 +1,5 @@
-// Package mailbox is the one way into a loop: many goroutines post, one takes
-// everything at once by swapping slices.
+// Package mailbox is how many goroutines reach one: they post, and it takes
+// everything at once by swapping slices. It is the one way into a shard.
 package mailbox
 
 import (
@@ -62,6 +62,9 @@ func (b *Box[T]) Release(weight int) {
 
 // Full reports whether the weight has reached the limit.
 func (b *Box[T]) Full() bool { return b.weight.Load() >= b.limit }
+
+// HalfFull reports whether somebody who asks for Drained has to wait.
+func (b *Box[T]) HalfFull() bool { return b.weight.Load() >= b.limit/2 }
 
 // Weight is what was posted and not yet released.
 func (b *Box[T]) Weight() int { return int(b.weight.Load()) }

@@ -85,7 +85,8 @@ type Server struct {
 	done chan struct{} // closed when the process has ended
 	err  error         // of its end; after done
 
-	mu  sync.Mutex
+	mu sync.Mutex
+	// Guarded by mu
 	log strings.Builder
 }
 
@@ -232,8 +233,8 @@ func (s *Server) Dial() *client.Conn {
 
 var metricLine = regexp.MustCompile(`(?m)^([a-z_]+(?:\{[^}]*\})?) ([0-9.e+-]+)$`)
 
-// Metric reads a figure from the ops port, by the name and labels it has there; a
-// figure that is not there is 0.
+// Metric reads a figure from the ops port, by the name and labels it has there. A
+// figure that is not there fails the test: all of them are there from the start.
 func (s *Server) Metric(name string) float64 {
 	s.t.Helper()
 	r, err := http.Get("http://" + s.Ops + "/metrics")
@@ -251,6 +252,7 @@ func (s *Server) Metric(name string) float64 {
 			return v
 		}
 	}
+	s.t.Fatalf("no metric %s in\n%s", name, text)
 	return 0
 }
 

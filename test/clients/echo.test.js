@@ -10,13 +10,13 @@ import {
 } from './support.js'
 
 for (const broadcaster of ['reverb', 'pusher']) {
-  describe(`laravel-echo, broadcaster ${broadcaster}`, () => {
+  describe(`laravel-echo, broadcaster ${broadcaster} (PROTOCOL 8.10)`, () => {
     const app = newApp('app-id', { client_events: true })
     let server, sdk, backend
 
     before(async () => {
       server = await new Server(app).start()
-      sdk = newSDK(server, app, { encryptionMasterKeyBase64: Buffer.alloc(32, 9).toString('base64') })
+      sdk = newSDK(server, app, { encryptionMasterKeyBase64: btoa('\x09'.repeat(32)) })
       backend = await new Backend(sdk).start()
     })
     after(async () => {

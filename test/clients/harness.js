@@ -25,10 +25,11 @@ export function newApp(id, settings = {}) {
 }
 
 /** JSON is YAML. */
-function configuration(apps) {
+function configuration(apps, folder) {
   return JSON.stringify({
     server: { drain: '1s', transport },
     ops: { enabled: false },
+    webhooks: { path: join(folder, 'webhooks.db') },
     apps: apps.map(({ id, key, secret, settings }) => ({ id, key, secret, ...settings })),
   })
 }
@@ -74,7 +75,7 @@ export class Server {
     this.folder = mkdtempSync(join(tmpdir(), 'dunlin-clients-'))
     folders.add(this.folder)
     this.config = join(this.folder, 'apps.yaml')
-    writeFileSync(this.config, configuration(apps))
+    writeFileSync(this.config, configuration(apps, this.folder))
   }
 
   get url() {

@@ -1,4 +1,4 @@
-// pusher-js in Node: presence channels.
+// pusher-js: presence channels.
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { Server, newApp } from './harness.js'

@@ -1,4 +1,4 @@
-// pusher-js in Node: connecting, subscribing, receiving.
+// pusher-js: connecting, subscribing, receiving.
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { Server, newApp } from './harness.js'
@@ -8,7 +8,7 @@ import {
 
 describe('pusher-js', () => {
   const app = newApp('app-id')
-  const masterKey = Buffer.alloc(32, 7).toString('base64')
+  const masterKey = btoa('\x07'.repeat(32))
   let server, sdk, backend
 
   before(async () => {
@@ -35,7 +35,7 @@ describe('pusher-js', () => {
     assert.notEqual(a.connection.socket_id, b.connection.socket_id)
   })
 
-  test('a wrong key is refused for good with 4001 (PROTOCOL 1.3, 1.35)', async (t) => {
+  test('a wrong key is refused for good with 4001 (PROTOCOL 1.3, 1.35, 8.6)', async (t) => {
     const client = newClient(t, server, { key: 'wrong-key' })
     const events = collect(client.connection, 'error', 'disconnected')
     const error = await events.next('error')

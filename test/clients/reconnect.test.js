@@ -1,4 +1,4 @@
-// pusher-js in Node: the server goes away and comes back on the same port.
+// pusher-js: the server goes away and comes back on the same port.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { Server, newApp } from './harness.js'

@@ -183,7 +183,7 @@ describe('pusher server SDK', () => {
     })
   })
 
-  describe('refusals are plain text with their real status', () => {
+  describe('refusals are plain text with their real status (PROTOCOL 5.60, 8.22)', () => {
     const event = { name: 'e', data: 'x', channels: ['c'] }
     const post = (path, body) => () => sdk.post({ path, body })
     const get = (path, params) => () => sdk.get({ path, params })

@@ -1,9 +1,9 @@
-// What the tests share: waiting with deadlines, stock clients pointed at a
-// server, and a backend with an authorisation endpoint.
-import { once } from 'node:events'
-import { createServer } from 'node:http'
-import Channels from 'pusher'
+// What the tests share: waiting with deadlines, and stock clients pointed at a
+// server. Everything here runs in a page as well (test/chromium); what only Node can
+// do stands in harness.js and backend.js, and pages have their own forms of those.
 import Pusher from 'pusher-js'
+
+export { Backend, newSDK } from './backend.js'
 
 /** How long anything expected may take. Generous, as machines are busy; nothing waits this long for nothing. */
 export const deadline = 8_000
@@ -108,15 +108,6 @@ export function newClient(t, server, app, options = {}) {
   return client
 }
 
-/** The official server SDK for an app. */
-export function newSDK(server, app, options = {}) {
-  return new Channels({
-    appId: app.id, key: app.key, secret: app.secret,
-    host: server.host, port: server.port, useTLS: false,
-    ...options,
-  })
-}
-
 /** The server SDK's response as JSON. */
 export async function answer(request) {
   try {
@@ -134,51 +125,4 @@ export async function refusal(request) {
     return { status: error.status, body: error.body }
   }
   throw new Error('the server accepted what it must refuse')
-}
-
-/**
- * A backend with the endpoint that pusher-js and Echo ask for authorisation. The
- * user is whom the header x-user names, as a session cookie would; user
- * "stranger" is refused.
- */
-export class Backend {
-  constructor(sdk) {
-    this.sdk = sdk
-    this.http = createServer((request, response) => this.#serve(request, response))
-  }
-
-  async start() {
-    this.http.listen(0, '127.0.0.1')
-    await once(this.http, 'listening')
-    this.endpoint = `http://127.0.0.1:${this.http.address().port}/broadcasting/auth`
-    return this
-  }
-
-  stop() {
-    this.http.closeAllConnections()
-    this.http.close()
-    return once(this.http, 'close')
-  }
-
-  /** The pusher-js option for a signed-in user of this backend. */
-  as(user, info = { name: `Name of ${user}` }) {
-    const headers = { 'x-user': user, 'x-info': JSON.stringify(info) }
-    return { channelAuthorization: { transport: 'ajax', endpoint: this.endpoint, headers } }
-  }
-
-  async #serve(request, response) {
-    let body = ''
-    for await (const chunk of request.setEncoding('utf8')) body += chunk
-    const form = new URLSearchParams(body)
-    const user = request.headers['x-user']
-    if (user === 'stranger') {
-      response.writeHead(403, { 'content-type': 'text/plain' }).end('no')
-      return
-    }
-    const channel = form.get('channel_name')
-    const member = { user_id: user, user_info: JSON.parse(request.headers['x-info'] ?? 'null') }
-    const signed = this.sdk.authorizeChannel(
-      form.get('socket_id'), channel, channel.startsWith('presence-') ? member : undefined)
-    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(signed))
-  }
 }

@@ -34,7 +34,7 @@ describe('pusher-js users', () => {
     return client
   }
 
-  test('sign in and hear what is sent to the user (PROTOCOL 4.1, 4.5, 4.15)', async (t) => {
+  test('sign in and hear what is sent to the user (PROTOCOL 2.58, 4.1, 4.5, 4.15)', async (t) => {
     const tabs = [await signedIn(newUser(t, { id: 'ann' })), await signedIn(newUser(t, { id: 'ann' }))]
     const ben = await signedIn(newUser(t, { id: 'ben' }))
     const inboxes = [...tabs, ben].map(({ user }) => collect(user, 'note'))

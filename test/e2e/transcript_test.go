@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -38,8 +39,9 @@ var update = flag.Bool("update", false, "write the transcripts as the server ans
 //
 // ${a.id} is a's socket id; ${auth a CHANNEL} and ${auth a CHANNEL DATA} are auth
 // strings, DATA standing for channel_data; ${signin a DATA} is one for user_data;
-// ${ttl} is any number of seconds in an answer. Apps are those of testdata/apps.yaml,
-// where app NAME has the key NAME-key and the secret NAME-secret.
+// ${hmac} and ${ttl} are any signature, and any number of seconds, in what the
+// server says. Apps are those of testdata/apps.yaml, where app NAME has the key
+// NAME-key and the secret NAME-secret.
 //
 // Whatever else a transcript is about, each message has the form that all of them
 // have (PROTOCOL 1.7, 1.20, 1.28–1.31, 8.1, 8.12).
@@ -89,6 +91,7 @@ type actor struct {
 	ws   *websocket.Conn
 	id   string
 	got  chan string // lines as they stand in the file
+	left chan error  // what its own close came to; holds one
 }
 
 func (p *play) run(file string, rewrite bool) {
@@ -177,7 +180,7 @@ func (p *play) do(line string) {
 			p.t.Fatalf("line %d: %v", p.line, err)
 		}
 	case verb == "close":
-		p.clients[name].ws.Close(websocket.StatusNormalClosure, "")
+		p.clients[name].left <- p.clients[name].ws.Close(websocket.StatusNormalClosure, "")
 	default:
 		p.t.Fatalf("line %d: what is %q?", p.line, line)
 	}
@@ -214,10 +217,13 @@ func (p *play) connect(name, query string) {
 		p.t.Fatalf("line %d: %v", p.line, err)
 	}
 	app := strings.TrimSuffix(strings.TrimPrefix(path, "/app/"), "-key")
-	a := &actor{name: name, app: app, ws: ws, got: make(chan string, 1000)}
+	a := &actor{name: name, app: app, ws: ws, got: make(chan string, 1000), left: make(chan error, 1)}
 	p.clients[name] = a
 	p.order = append(p.order, a)
-	p.t.Cleanup(func() { ws.CloseNow() })
+	p.t.Cleanup(func() {
+		ws.CloseNow()
+		close(a.left)
+	})
 	ready := make(chan struct{})
 	go a.read(p.ctx, ready)
 	<-ready
@@ -239,15 +245,26 @@ func (a *actor) read(ctx context.Context, ready chan struct{}) {
 			close(ready)
 			first = false
 		}
-		var end websocket.CloseError
-		if errors.As(err, &end) {
-			a.got <- fmt.Sprintf("%s ! %d %s", a.name, end.Code, end.Reason)
-		}
 		if err != nil {
+			a.end(err)
 			return
 		}
 		a.got <- a.name + " < " + string(m) + malformed(m)
 	}
+}
+
+// end reports how the server ended the connection. Its answer to our own close may
+// have been read by ws.Close, which then returns nil.
+func (a *actor) end(err error) {
+	var end websocket.CloseError
+	switch {
+	case errors.As(err, &end):
+	case errors.Is(err, net.ErrClosed) && <-a.left == nil:
+		end.Code = websocket.StatusNormalClosure
+	default:
+		return
+	}
+	a.got <- fmt.Sprintf("%s ! %d %s", a.name, end.Code, end.Reason)
 }
 
 // malformed says in what a message differs from all others. data is a string but
@@ -279,8 +296,11 @@ func malformed(message []byte) string {
 	return ""
 }
 
-// normal hides ids, which differ from run to run.
+var hexHMAC = regexp.MustCompile(`\b[0-9a-f]{64}\b`)
+
+// normal hides ids and signatures, which differ from run to run.
 func (p *play) normal(line string) string {
+	line = hexHMAC.ReplaceAllString(line, "$${hmac}")
 	for _, a := range p.order {
 		if a.id != "" {
 			line = strings.ReplaceAll(line, a.id, "${"+a.name+".id}")

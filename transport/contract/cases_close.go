@@ -12,7 +12,7 @@ import (
 )
 
 var closeCases = []testCase{
-	{"close", closeIt},
+	{"close (PROTOCOL 1.32, 1.34)", closeIt},
 	{"close while input is unread", closeUnread},
 	{"close behind much output", closeBehindOutput},
 	{"close in a turn", closeInTurn},
@@ -22,7 +22,7 @@ var closeCases = []testCase{
 	{"the peer closes without a code", peerClosesBare},
 	{"the peer goes away", peerGoesAway},
 	{"the peer resets", peerResets},
-	{"slow reader", slowReader},
+	{"slow reader (PROTOCOL 1.35)", slowReader},
 	{"slow reader wakes up", slowReaderWakes},
 	{"burst", burst},
 	{"session is sent to while others close", sendFromClosed},

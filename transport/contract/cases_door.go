@@ -16,16 +16,16 @@ import (
 )
 
 var doorCases = []testCase{
-	{"handshake", handshake},
+	{"handshake (PROTOCOL 1.1, 1.2)", handshake},
 	{"handshake byte by byte", handshakeInBytes},
 	{"handshake with frames behind it", handshakeWithFrames},
-	{"subprotocol", subprotocol},
-	{"path prefix", pathPrefix},
+	{"subprotocol (PROTOCOL 1.5)", subprotocol},
+	{"path prefix (PROTOCOL 1.4)", pathPrefix},
 	{"bad upgrades", badUpgrades},
 	{"header too large", headerTooLarge},
 	{"handshake timeout", handshakeTimeout},
 	{"silent connections", silentConnections},
-	{"refused", refused},
+	{"refused (PROTOCOL 1.3, 1.32)", refused},
 	{"http", httpHandOver},
 	{"http without a taker", httpWithoutTaker},
 	{"adopt", adopt},

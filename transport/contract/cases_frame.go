@@ -15,10 +15,10 @@ var frameCases = []testCase{
 	{"echo", echo},
 	{"order", order},
 	{"big messages", bigMessages},
-	{"fragments", fragments},
-	{"ping", ping},
-	{"binary", binaryMessage},
-	{"broken frames", brokenFrames},
+	{"fragments (PROTOCOL 1.8)", fragments},
+	{"ping (PROTOCOL 1.22, 8.12)", ping},
+	{"binary (PROTOCOL 1.7)", binaryMessage},
+	{"broken frames (PROTOCOL 1.36)", brokenFrames},
 	{"counters", counters},
 }
 

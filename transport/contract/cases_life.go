@@ -10,9 +10,9 @@ import (
 )
 
 var lifeCases = []testCase{
-	{"pong timeout", pongTimeout},
-	{"pong keeps it alive", pongAlive},
-	{"pings keep it alive", pingsAlive},
+	{"pong timeout (PROTOCOL 1.23, 1.24)", pongTimeout},
+	{"pong keeps it alive (PROTOCOL 1.23)", pongAlive},
+	{"pings keep it alive (PROTOCOL 1.23, 1.24)", pingsAlive},
 	{"a slow message is a sign of life", partsAlive},
 	{"pause", pause},
 	{"a paused peer that goes away", pausedGoes},

@@ -22,6 +22,8 @@ var errNotYet = errors.New("not yet")
 var serverCases = []testCase{
 	{"addresses", addresses},
 	{"taken port", takenPort},
+	{"deserted socket", desertedSocket},
+	{"taken file", takenFile},
 	{"two starts at once", twoStarts},
 	{"shutdown", shutdown},
 	{"server close", serverClose},
@@ -65,6 +67,43 @@ type only struct {
 }
 
 func (o only) Addrs() []net.Addr { return []net.Addr{o.addr} }
+
+// desertedSocket replaces the file of a server that was killed, but not that of
+// one that lives.
+func desertedSocket(t *testing.T, listen Listen) {
+	at := transport.Address{Network: "unix", Address: filepath.Join(t.TempDir(), "dunlin.sock")}
+	left, err := net.ListenUnix("unix", &net.UnixAddr{Name: at.Address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	left.SetUnlinkOnClose(false)
+	left.Close()
+	n := start(t, listen, config{addresses: []transport.Address{at}})
+	if second, err := listen([]transport.Address{at}, transport.Options{Loops: 2}, n.newHandler); err == nil {
+		second.Close()
+		t.Error("a second start shares the socket")
+	}
+	c, _ := n.connect()
+	c.say("hello")
+	c.hears("hello")
+}
+
+// takenFile must leave alone what is at the address and is no socket.
+func takenFile(t *testing.T, listen Listen) {
+	path := filepath.Join(t.TempDir(), "precious")
+	if err := os.WriteFile(path, []byte("data"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	newHandler := func(transport.Loop) transport.Handler { return nil }
+	s, err := listen([]transport.Address{{Network: "unix", Address: path}}, transport.Options{Loops: 1}, newHandler)
+	if err == nil {
+		s.Close()
+		t.Error("listens in the place of a file")
+	}
+	if got, err := os.ReadFile(path); string(got) != "data" {
+		t.Errorf("the file is gone: %q, %v", got, err)
+	}
+}
 
 func takenPort(t *testing.T, listen Listen) {
 	n := start(t, listen, config{})

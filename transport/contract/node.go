@@ -26,7 +26,8 @@ type node struct {
 	opened  chan *peer // every session, once it is open
 	config
 
-	mu      sync.Mutex
+	mu sync.Mutex
+	// Guarded by mu
 	shards  []*shard
 	clients []*client
 }
@@ -86,7 +87,8 @@ type shard struct {
 	turns   atomic.Int64
 	moreFor atomic.Int64 // so many turns report that there is more to do
 
-	mu   sync.Mutex
+	mu sync.Mutex
+	// Guarded by mu
 	todo []func()
 }
 

@@ -3,6 +3,8 @@
 package epoll
 
 import (
+	"math"
+
 	"golang.org/x/sys/unix"
 
 	"dunlin/metrics"
@@ -58,10 +60,7 @@ func (c *conn) Send(f *protocol.Frame) {
 	if c.state != stateOpen {
 		return
 	}
-	q := c.queue
-	if q == nil {
-		q = c.begin()
-	}
+	q := c.pending()
 	c.loop.tally.framesOut++
 	q.frames = append(q.frames, f)
 	if q.size += f.Size(); q.size >= q.limit {
@@ -69,11 +68,18 @@ func (c *conn) Send(f *protocol.Frame) {
 	}
 }
 
-// begin gives the connection a queue, to be flushed at the end of the turn.
-func (c *conn) begin() *queue {
+// pending returns the connection's queue. A new one is flushed at the end of the
+// turn.
+func (c *conn) pending() *queue {
+	if c.queue == nil {
+		c.begin()
+	}
+	return c.queue
+}
+
+func (c *conn) begin() {
 	c.queue = c.loop.output.take()
 	c.loop.touch(c)
-	return c.queue
 }
 
 // full is called when the queue has reached its limit: that of what may gather
@@ -96,10 +102,7 @@ func (c *conn) tooSlow() {
 
 // control queues a control frame, or other bytes that need not wait for frames.
 func (c *conn) control(build func([]byte) []byte) {
-	q := c.queue
-	if q == nil {
-		q = c.begin()
-	}
+	q := c.pending()
 	before := len(q.control)
 	q.control = build(q.control)
 	if q.size += len(q.control) - before; q.size >= q.limit {
@@ -116,30 +119,24 @@ func (c *conn) close(e *protocol.Error, err error) {
 	if c.state != stateOpen {
 		return
 	}
-	q := c.queue
-	if q == nil {
-		q = c.begin()
-	}
+	q := c.pending()
 	if e.Code >= protocol.CodeTLSOnly { // 1007 and 1009 are no errors of Pusher's
 		f := protocol.ErrorMessage(e)
 		c.loop.tally.framesOut++
 		q.frames = append(q.frames, f)
 		q.size += f.Size()
 	}
-	c.last(wire.AppendClose(nil, e.Code, e.Reason()))
+	c.last(wire.AppendClose(nil, e.Code, e.Message))
 	c.ended(err)
 }
 
 // last queues the bytes that end the connection. Its timeout begins.
 func (c *conn) last(b []byte) {
 	l := c.loop
-	q := c.queue
-	if q == nil {
-		q = c.begin()
-	}
+	q := c.pending()
 	q.last = b
 	q.size += len(b)
-	q.limit = maxInt // nothing more comes
+	q.limit = math.MaxInt // nothing more comes
 	c.state, c.mark = stateClosing, l.tick
 	l.put(c, l.tick+l.timeout.linger)
 	if c.flags&flagPaused != 0 { // what comes in now must be dropped, not kept
@@ -150,8 +147,6 @@ func (c *conn) last(b []byte) {
 		l.touch(c)
 	}
 }
-
-const maxInt = int(^uint(0) >> 1)
 
 // ended puts the session on the list of those that are to hear Closed.
 func (c *conn) ended(err error) {

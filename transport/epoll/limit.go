@@ -127,8 +127,8 @@ func (l *loop) goDeaf() {
 	l.deaf = true
 }
 
-// hearAgain is called in every tick: it listens again once there is a descriptor
-// to turn connections away with.
+// hearAgain listens again once there is a descriptor to turn connections away
+// with. It is called in every tick, and when one has come back.
 func (l *loop) hearAgain() {
 	l.limit.refill() // as far as it goes; there is a next tick
 	if !l.deaf || !l.limit.any() {

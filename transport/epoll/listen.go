@@ -112,7 +112,7 @@ func control(rc syscall.RawConn, f func(fd int) error) error {
 // listens on was left behind by a process that was killed, and is replaced.
 func bindUnix(a transport.Address, loops int) (net.Addr, []listener, error) {
 	addr, fd, err := open(a, false)
-	if errors.Is(err, unix.EADDRINUSE) && deserted(a) && os.Remove(a.Address) == nil {
+	if errors.Is(err, unix.EADDRINUSE) && transport.RemoveDeserted(a) {
 		addr, fd, err = open(a, false)
 	}
 	if err != nil {
@@ -128,12 +128,4 @@ func bindUnix(a transport.Address, loops int) (net.Addr, []listener, error) {
 		sockets = append(sockets, listener{int32(dup), true})
 	}
 	return addr, sockets, nil
-}
-
-func deserted(a transport.Address) bool {
-	c, err := net.Dial(a.Network, a.Address)
-	if err == nil {
-		c.Close()
-	}
-	return errors.Is(err, unix.ECONNREFUSED)
 }

@@ -260,13 +260,6 @@ func (l *loop) tearDown() {
 
 // fail ends a connection whose frames were wrong.
 func (l *loop) fail(c *conn, bad *protocol.Error) {
-	switch bad.Code {
-	case wire.CodeBadUTF8:
-		l.count.Drop(metrics.DropUTF8)
-	case wire.CodeTooBig:
-		l.count.Drop(metrics.DropTooBig)
-	default:
-		l.count.Drop(metrics.DropFraming)
-	}
+	l.count.Drop(wire.DropOf(bad))
 	c.close(bad, bad)
 }

@@ -101,10 +101,10 @@ func (c *conn) close(e *protocol.Error, err error) {
 	if c.state != stateOpen {
 		return
 	}
-	if e.Code >= 4000 { // 1007 and 1009 are no protocol errors of Pusher's
+	if e.Code >= protocol.CodeTLSOnly { // 1007 and 1009 are no errors of Pusher's
 		c.queue(protocol.ErrorMessage(e).WebSocket())
 	}
-	c.queue(wire.AppendClose(nil, e.Code, e.Reason()))
+	c.queue(wire.AppendClose(nil, e.Code, e.Message))
 	c.end(err)
 	c.out.finish(false)
 	c.drain()
@@ -215,19 +215,10 @@ func (c *conn) event(e wire.Event) {
 	}
 }
 
+// breakOff ends a connection whose frames were wrong.
 func (c *conn) breakOff(bad *protocol.Error) {
-	c.loop.count.Drop(dropOf(bad))
+	c.loop.count.Drop(wire.DropOf(bad))
 	c.close(bad, bad)
-}
-
-func dropOf(bad *protocol.Error) metrics.Drop {
-	switch bad.Code {
-	case wire.CodeBadUTF8:
-		return metrics.DropUTF8
-	case wire.CodeTooBig:
-		return metrics.DropTooBig
-	}
-	return metrics.DropFraming
 }
 
 // checkAlive pings a silent peer and closes one that did not answer (PROTOCOL

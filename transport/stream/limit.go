@@ -2,13 +2,13 @@ package stream
 
 import (
 	"errors"
-	"io"
 	"net"
 	"os"
 	"syscall"
 	"time"
 
 	"dunlin/metrics"
+	"dunlin/transport/wire"
 )
 
 // fileLimit is what a listener does when the process may open no more files: a
@@ -40,8 +40,9 @@ func (f *fileLimit) release() {
 }
 
 // turnAway accepts one connection beyond the limit, answers and closes it. It
-// reports whether there was one.
-func (f *fileLimit) turnAway(l net.Listener, count *metrics.Loop) bool {
+// reports whether there was one. The limit is felt without a connection too, so
+// one may be long in coming, and find room again: then it is served.
+func (f *fileLimit) turnAway(l net.Listener, count *metrics.Loop, serve func(net.Conn)) bool {
 	if f.kept == nil {
 		return false
 	}
@@ -51,12 +52,16 @@ func (f *fileLimit) turnAway(l net.Listener, count *metrics.Loop) bool {
 	if err != nil {
 		return false
 	}
+	if f.reserve(); f.kept != nil {
+		serve(nc)
+		return true
+	}
 	defer nc.Close()
+	count.Accepted.Add(1)
 	count.Drop(metrics.DropFileLimit)
 	nc.SetDeadline(time.Now().Add(patience))
 	// With input unread, closing would reset the connection and lose the answer.
 	nc.Read(make([]byte, 16<<10))
-	io.WriteString(nc, "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Type: text/plain; charset=utf-8\r\n"+
-		"Content-Length: 14\r\nConnection: close\r\n\r\nOver capacity\n")
+	nc.Write(wire.ErrOverCapacity.Response())
 	return true
 }

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"dunlin/transport"
@@ -46,6 +48,9 @@ func Listen(addresses []transport.Address, o transport.Options, newHandler trans
 	}
 	for _, a := range addresses {
 		l, err := net.Listen(a.Network, a.Address)
+		if strings.HasPrefix(a.Network, "unix") && errors.Is(err, syscall.EADDRINUSE) && transport.RemoveDeserted(a) {
+			l, err = net.Listen(a.Network, a.Address)
+		}
 		if err != nil {
 			closeAll(s.listeners)
 			return nil, fmt.Errorf("listening: %w", err)
@@ -78,17 +83,22 @@ func (s *Server) Addrs() []net.Addr { return s.addrs }
 func (s *Server) accept(l net.Listener) {
 	var limit fileLimit
 	defer limit.release()
+	failing := false // and that was logged
 	for {
 		limit.reserve()
 		nc, err := l.Accept()
 		switch {
 		case err == nil:
+			failing = false
 			s.Serve(nc)
 		case errors.Is(err, net.ErrClosed):
 			return
-		case reachedFileLimit(err) && limit.turnAway(l, s.loops[0].count):
+		case reachedFileLimit(err) && limit.turnAway(l, s.loops[0].count, s.Serve):
 		default: // what comes meanwhile waits in the kernel
-			s.o.Log.Warn("accepting a connection failed", "error", err)
+			if !failing {
+				failing = true
+				s.o.Log.Warn("accepting a connection failed", "error", err)
+			}
 			time.Sleep(patience)
 		}
 	}

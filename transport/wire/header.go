@@ -6,6 +6,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"dunlin/metrics"
 	"dunlin/protocol"
 )
 
@@ -32,6 +33,17 @@ var (
 
 func framing(what string) *protocol.Error {
 	return &protocol.Error{Code: protocol.CodeReconnect, Message: "Invalid frame: " + what}
+}
+
+// DropOf is how a connection that broke off with such an error is counted.
+func DropOf(bad *protocol.Error) metrics.Drop {
+	switch bad.Code {
+	case CodeBadUTF8:
+		return metrics.DropUTF8
+	case CodeTooBig:
+		return metrics.DropTooBig
+	}
+	return metrics.DropFraming
 }
 
 // header is the head of a frame from a client (RFC 6455 §5.2):

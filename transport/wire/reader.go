@@ -74,9 +74,6 @@ func (r *Reader) Release() {
 	}
 }
 
-// Holding reports whether a frame or message has begun and is not complete.
-func (r *Reader) Holding() bool { return r.held != nil }
-
 // event makes the event of a complete payload.
 func event(op ws.OpCode, payload []byte) (Event, *protocol.Error) {
 	switch op {

@@ -58,7 +58,7 @@ func readAll(stream []byte, cut func(left int) int) string {
 			chunk = rest
 		}
 	}
-	if r.Holding() {
+	if r.held != nil {
 		out.WriteString("…")
 	}
 	return out.String()
@@ -173,7 +173,7 @@ func TestReaderHoldsNothingBetweenFrames(t *testing.T) {
 	for i := 0; i < len(stream); i += 7 {
 		drain(t, &r, bytes.Clone(stream[i:min(i+7, len(stream))]))
 	}
-	if r.Holding() {
+	if r.held != nil {
 		t.Error("memory is still held")
 	}
 }

@@ -60,6 +60,7 @@ func TestHeaderEnd(t *testing.T) {
 	}
 }
 
+// PROTOCOL 1.1, 1.4–1.6
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -1,0 +1,52 @@
+package channels
+
+import (
+	"context"
+	"time"
+
+	"dunlin/metrics"
+	"dunlin/protocol"
+)
+
+// Drain closes every connection with 4200, in slices spread over window, and
+// returns when all are gone or ctx ends. New ones are refused the same way.
+func (h *Hub) Drain(ctx context.Context, window time.Duration) {
+	h.draining.Store(true)
+	const beat = 50 * time.Millisecond
+	tick := time.NewTicker(beat)
+	defer tick.Stop()
+	for left := int(window / beat); ; left-- {
+		if h.counters.Connections() <= 0 {
+			return
+		}
+		for _, s := range h.shards {
+			s.do(func() { s.drain(slice(int(s.counters.Connections.Load()), left)) })
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// drain closes up to count sessions with 4200 (PROTOCOL 1.35).
+func (s *Shard) drain(count int) {
+	for _, x := range s.sessions {
+		if count == 0 {
+			return
+		}
+		if !x.closing {
+			s.counters.Drop(metrics.DropDrain)
+			x.close(protocol.ErrReconnect)
+			count--
+		}
+	}
+}
+
+// slice is how many of open connections a loop closes in one beat when left beats
+// remain: enough to be through in time, and no fewer than 32, since small nodes
+// have no storm to fear.
+func slice(open, left int) int {
+	return max(32, (open+max(left, 1)-1)/max(left, 1))
+}

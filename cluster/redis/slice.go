@@ -1,0 +1,380 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"dunlin/internal/redis"
+	"dunlin/protocol"
+)
+
+// commandTime is how long one command may take before it counts as lost.
+const commandTime = 900 * time.Millisecond
+
+// reason is why a node takes a new incarnation.
+type reason int
+
+const (
+	firstTime  reason = iota
+	dataLost          // the slice's epoch is another: Redis lost everything
+	fenced            // the lease ran out and the incarnation was swept away
+	writesLost        // Redis does not know batches that it had answered
+	reasons
+)
+
+var reasonNames = [reasons]string{"first", "epoch", "fenced", "lost"}
+
+func (r reason) String() string { return reasonNames[r] }
+
+// registration is how a slice knows this node. It is replaced, never changed.
+type registration struct {
+	inc   string
+	gen   int // 0: not registered
+	epoch string
+	why   reason
+	old   string    // the incarnation before
+	at    time.Time // by this node's clock
+}
+
+// slice is one part of Redis as this node uses it.
+type slice struct {
+	// Static after construction
+	engine    *Engine
+	index     int
+	pre       string
+	lanes     []*lane
+	publisher *publisher
+	listener  *listener
+	wake      chan struct{} // the keeper has something to do at once
+	hands     chan struct{} // a token for each thing done in the background
+	first     chan struct{} // closed when the slice was reached, or is not ours
+
+	mu sync.Mutex
+	// Guarded by mu
+	reg      registration
+	changed  chan struct{} // closed when reg or down changes
+	down     time.Time     // since when Redis does not answer; zero: it does
+	suspect  reason        // why reg is not to be kept; firstTime: it is
+	behind   int           // lanes that have not yet told everything under reg
+	notOurs  error
+	firstSet bool
+}
+
+func newSlice(e *Engine, index int) *slice {
+	s := &slice{
+		engine:  e,
+		index:   index,
+		pre:     e.layout.Prefix(index),
+		wake:    make(chan struct{}, 1),
+		hands:   make(chan struct{}, 16),
+		first:   make(chan struct{}),
+		changed: make(chan struct{}),
+	}
+	for i := range e.opts.Lanes {
+		s.lanes = append(s.lanes, newLane(s, i))
+	}
+	s.publisher = newPublisher(s)
+	s.listener = newListener(s)
+	return s
+}
+
+func (s *slice) start() {
+	run := s.engine.running.Go
+	run(s.keep)
+	run(s.sweepAll)
+	run(s.publisher.run)
+	run(s.listener.run)
+	run(s.listener.askAll)
+	for _, l := range s.lanes {
+		run(l.run)
+	}
+}
+
+func (s *slice) lane(ch protocol.ChannelKey) *lane {
+	return s.lanes[maphash.Comparable(s.engine.seed, ch)%uint64(len(s.lanes))]
+}
+
+// poke leaves a token in a wake channel, which one may be in already.
+func poke(wake chan struct{}) {
+	select {
+	case wake <- struct{}{}:
+	default:
+	}
+}
+
+// state returns the registration, and a channel that is closed when it, or whether
+// Redis answers, changes.
+func (s *slice) state() (registration, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reg, s.changed
+}
+
+// signal tells who waits that something changed. mu is held.
+func (s *slice) signal() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+func (s *slice) downSince() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.down.IsZero() && s.reg.gen == 0 {
+		return s.reg.at
+	}
+	return s.down
+}
+
+// up reports whether Redis answered the last time it was asked.
+func (s *slice) up() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.down.IsZero() && s.reg.gen > 0
+}
+
+func (s *slice) foreign() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.notOurs
+}
+
+// unable are the beginnings of replies that say that Redis can not do its work now.
+var unable = []string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF", "OOM", "NOREPLICAS", "NOAUTH", "WRONGPASS", "NOPERM"}
+
+// badNews reports whether an error means that Redis can not be worked with, not
+// that one command was wrong.
+func badNews(err error) bool {
+	var reply goredis.Error
+	if err == nil || errors.Is(err, goredis.Nil) {
+		return false
+	}
+	if !errors.As(err, &reply) {
+		return true
+	}
+	for _, word := range unable {
+		if strings.HasPrefix(reply.Error(), word) {
+			return true
+		}
+	}
+	return false
+}
+
+// saw notes how a command ended. Good news are the keeper's to bring.
+func (s *slice) saw(err error) {
+	if !badNews(err) || s.engine.life.Err() != nil {
+		return
+	}
+	s.mu.Lock()
+	first := s.down.IsZero()
+	if first {
+		s.down = time.Now()
+		s.signal()
+	}
+	s.mu.Unlock()
+	if first {
+		s.engine.opts.Log.Warn("Redis does not answer", "slice", s.index, "error", err)
+	}
+	poke(s.wake)
+}
+
+// keep renews the lease, and finds out when Redis is back.
+func (s *slice) keep() {
+	s.mu.Lock()
+	s.reg.at = time.Now()
+	s.mu.Unlock()
+	for failures := 0; ; {
+		wait := s.engine.opts.Lease / 4
+		if s.beat() == nil {
+			failures = 0
+			wait -= rand.N(wait / 8)
+		} else {
+			failures++
+			wait = retryWait(failures)
+		}
+		if !s.pause(wait, s.wake, failures) {
+			return
+		}
+	}
+}
+
+// retryWait is the wait after so many failures: 50 ms doubled up to 500 ms, less
+// some, so that nodes do not come back all at once.
+func retryWait(failures int) time.Duration {
+	wait := 50 * time.Millisecond << min(failures-1, 4)
+	wait = min(wait, 500*time.Millisecond)
+	return wait - rand.N(wait/4)
+}
+
+// pause waits; a wake-up cuts it short unless something failed just now. It reports
+// false when the engine stops.
+func (s *slice) pause(wait time.Duration, wake <-chan struct{}, failures int) bool {
+	if failures > 0 {
+		wake = nil
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-s.engine.life.Done():
+		return false
+	case <-t.C:
+	case <-wake:
+	}
+	return true
+}
+
+// beat renews the lease, or takes a new incarnation where that is due.
+func (s *slice) beat() error {
+	s.mu.Lock()
+	reg, suspect := s.reg, s.suspect
+	s.mu.Unlock()
+	if reg.gen == 0 || suspect != firstTime {
+		return s.rejoin(reg, suspect)
+	}
+	// Lanes only go on: what Redis knows must not be less than what was answered
+	// before it was asked.
+	told := make([]uint64, len(s.lanes))
+	for i, l := range s.lanes {
+		told[i] = l.answered(reg.gen)
+	}
+	list, err := s.register(reg.inc, "0")
+	if err != nil {
+		return err
+	}
+	s.up0()
+	switch {
+	case text(list[0]) != reg.epoch:
+		return s.rejoin(reg, dataLost)
+	case number(list[1]) == 0:
+		return s.rejoin(reg, fenced)
+	}
+	for i := range told {
+		if number(list[3+i]) < int64(told[i]) {
+			return s.rejoin(reg, writesLost)
+		}
+	}
+	return nil
+}
+
+// up0 notes that Redis answered.
+func (s *slice) up0() {
+	s.mu.Lock()
+	was := s.down
+	if !was.IsZero() {
+		s.down = time.Time{}
+		s.signal()
+	}
+	s.mu.Unlock()
+	if !was.IsZero() {
+		s.engine.opts.Log.Info("Redis answers again", "slice", s.index, "after", time.Since(was).Round(time.Millisecond).String())
+	}
+}
+
+func (s *slice) register(inc, first string) ([]any, error) {
+	ctx, cancel := context.WithTimeout(s.engine.life, commandTime)
+	defer cancel()
+	keys := []string{s.pre + "hb", s.pre + "l:" + inc, s.pre + "e"}
+	list, err := s.run(ctx, registerScript, keys, inc, s.engine.opts.Lease.Milliseconds(), s.newEpoch(), first, len(s.lanes))
+	if err == nil && len(list) < 3 || err == nil && number(list[1]) == 1 && len(list) != 3+len(s.lanes) {
+		err = fmt.Errorf("a registration was answered with %d values", len(list))
+	}
+	return list, err
+}
+
+// An epoch says which slice of how many it is of, so that a Redis that holds
+// another one is noticed.
+func (s *slice) epochMark() string { return fmt.Sprintf("%d/%d/", s.index, s.engine.layout.Slices()) }
+
+func (s *slice) newEpoch() string {
+	return s.epochMark() + strconv.FormatUint(redis.RandomNumber(), 36)
+}
+
+// rejoin takes a new incarnation. The lanes then tell everything again.
+func (s *slice) rejoin(old registration, why reason) error {
+	inc := fmt.Sprintf("%s.%d", s.engine.node, old.gen+1)
+	list, err := s.register(inc, "1")
+	if err != nil {
+		return err
+	}
+	epoch := text(list[0])
+	if !strings.HasPrefix(epoch, s.epochMark()) {
+		return s.refuse(epoch)
+	}
+	if old.gen > 0 && epoch != old.epoch {
+		why = dataLost
+	}
+	s.up0()
+	s.mu.Lock()
+	s.reg = registration{inc: inc, gen: old.gen + 1, epoch: epoch, why: why, old: old.inc, at: time.Now()}
+	s.suspect, s.notOurs, s.behind = firstTime, nil, len(s.lanes)
+	s.reached()
+	s.signal()
+	s.mu.Unlock()
+	s.engine.stats.Rejoins[why].Add(1)
+	if why != firstTime {
+		s.engine.opts.Log.Warn("telling Redis everything again", "slice", s.index, "reason", why.String())
+		s.listener.catchUp()
+	}
+	return nil
+}
+
+// refuse notes that the slice belongs to another deployment.
+func (s *slice) refuse(epoch string) error {
+	err := fmt.Errorf("slice %d of %d holds %q: this Redis, under this prefix, belongs to a deployment with other settings", s.index, s.engine.layout.Slices(), epoch)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.notOurs == nil {
+		s.engine.opts.Log.Error("Redis is not ours", "error", err)
+	}
+	s.notOurs = err
+	if s.down.IsZero() {
+		s.down = time.Now()
+	}
+	s.reached()
+	return err
+}
+
+// reached closes first. mu is held.
+func (s *slice) reached() {
+	if !s.firstSet {
+		s.firstSet = true
+		close(s.first)
+	}
+}
+
+// distrust has the keeper take a new incarnation, unless that was done since gen.
+func (s *slice) distrust(gen int, why reason) {
+	s.mu.Lock()
+	if s.reg.gen == gen && s.suspect == firstTime {
+		s.suspect = why
+	}
+	s.mu.Unlock()
+	poke(s.wake)
+}
+
+// caughtUp is called once by each lane when all is told under a registration. After
+// the last the old incarnation is left to be swept; nothing flaps, since all that
+// it had is there under the new one.
+func (s *slice) caughtUp(gen int) {
+	s.mu.Lock()
+	if s.reg.gen != gen {
+		s.mu.Unlock()
+		return
+	}
+	s.behind--
+	old, last := s.reg.old, s.behind == 0
+	s.mu.Unlock()
+	if last && old != "" {
+		ctx, cancel := context.WithTimeout(s.engine.life, commandTime)
+		defer cancel()
+		s.release(ctx, old)
+	}
+}

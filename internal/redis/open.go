@@ -1,0 +1,184 @@
+// Package redis is what everything that keeps something in Redis shares: how a
+// Redis is named and reached, and where in it a channel's keys are.
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// Timeouts of connections. A command that takes longer counts as failed; whoever
+// sent it decides whether to send it again.
+const (
+	dialTimeout    = time.Second
+	commandTimeout = time.Second
+)
+
+// Client is a connection pool to one Redis, a Redis that Sentinels watch, or a
+// Redis Cluster.
+type Client struct {
+	goredis.UniversalClient
+	Sharded bool // a Redis Cluster: publish and subscribe with the sharded commands
+}
+
+// Open reads a Redis URL. It does not connect.
+//
+//	redis://user:password@host:port/db           one Redis; rediss:// with TLS
+//	unix://user:password@/path.sock?db=0         one Redis on a unix socket
+//	redis-sentinel://user:password@host:port,host:port/master/db
+//	redis-cluster://user:password@host:port,host:port
+//
+// rediss-sentinel and rediss-cluster are these with TLS. Options of go-redis may
+// follow as a query, such as pool_size. The user and the password of a
+// redis-sentinel URL are those of Redis; sentinel_username and sentinel_password
+// in the query are the Sentinels' own. No error quotes the URL, which may hold a
+// password.
+func Open(text string) (*Client, error) {
+	scheme, rest, ok := strings.Cut(text, "://")
+	if !ok {
+		return nil, errors.New("a Redis URL begins with redis://, rediss://, unix://, redis-sentinel:// or redis-cluster://")
+	}
+	base, kind, _ := strings.Cut(scheme, "-")
+	if base == "unix" && kind != "" {
+		kind = scheme // not a kind
+	}
+	var c *Client
+	var err error
+	switch kind {
+	case "":
+		c, err = openOne(text)
+	case "sentinel":
+		c, err = openSentinel(base, rest)
+	case "cluster":
+		c, err = openCluster(base, rest)
+	default:
+		return nil, fmt.Errorf("%q is no scheme of a Redis URL", scheme)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the Redis URL: %w", unquoted(err))
+	}
+	return c, nil
+}
+
+// unquoted takes the URL out of an error of package url.
+func unquoted(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+func openOne(text string) (*Client, error) {
+	o, err := goredis.ParseURL(text)
+	if err != nil {
+		return nil, err
+	}
+	o.MaxRetries = -1 // who sends knows whether a command may be sent twice
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = dialTimeout, commandTimeout, commandTimeout, commandTimeout
+	o.DialerRetries = 1
+	o.ContextTimeoutEnabled = true
+	o.MaintNotificationsConfig = quiet()
+	return &Client{UniversalClient: goredis.NewClient(o)}, nil
+}
+
+// spread turns the first address of a list into the URL's host, as go-redis wants
+// it, and the others into addr parameters.
+func spread(base, rest string) (*url.URL, error) {
+	authority, path := rest, ""
+	if i := strings.IndexAny(rest, "/?"); i >= 0 {
+		authority, path = rest[:i], rest[i:]
+	}
+	user, hosts := "", authority
+	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
+		user, hosts = authority[:i+1], authority[i+1:]
+	}
+	list := strings.Split(hosts, ",")
+	u, err := url.Parse(base + "://" + user + list[0] + path)
+	if err != nil {
+		return nil, err
+	}
+	q := u.Query()
+	for _, addr := range list[1:] {
+		q.Add("addr", addr)
+	}
+	u.RawQuery = q.Encode()
+	return u, nil
+}
+
+func openSentinel(base, rest string) (*Client, error) {
+	u, err := spread(base, rest)
+	if err != nil {
+		return nil, err
+	}
+	master, db, _ := strings.Cut(strings.Trim(u.Path, "/"), "/")
+	if master == "" {
+		return nil, errors.New("the name of the master is missing: redis-sentinel://host:port/master")
+	}
+	q := u.Query()
+	q.Set("master_name", master)
+	own, password := q.Get("sentinel_username"), q.Get("sentinel_password")
+	q.Del("sentinel_username")
+	q.Del("sentinel_password")
+	user := u.User
+	u.User, u.Path, u.RawQuery = nil, "/"+db, q.Encode()
+	o, err := goredis.ParseFailoverURL(u.String())
+	if err != nil {
+		return nil, err
+	}
+	o.SentinelUsername, o.SentinelPassword = own, password
+	if user != nil {
+		o.Username = user.Username()
+		o.Password, _ = user.Password()
+	}
+	o.MaxRetries = -1
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = dialTimeout, commandTimeout, commandTimeout, commandTimeout
+	o.ContextTimeoutEnabled = true
+	return &Client{UniversalClient: goredis.NewFailoverClient(o)}, nil
+}
+
+func openCluster(base, rest string) (*Client, error) {
+	u, err := spread(base, rest)
+	if err != nil {
+		return nil, err
+	}
+	o, err := goredis.ParseClusterURL(u.String())
+	if err != nil {
+		return nil, err
+	}
+	o.MaxRetries = -1
+	o.MaxRedirects = 3 // MOVED and ASK are no failures
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = dialTimeout, commandTimeout, commandTimeout, commandTimeout
+	o.ContextTimeoutEnabled = true
+	o.MaintNotificationsConfig = quiet()
+	return &Client{UniversalClient: goredis.NewClusterClient(o), Sharded: true}, nil
+}
+
+// quiet keeps go-redis from asking for notices that only Redis Enterprise sends.
+func quiet() *maintnotifications.Config {
+	return &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+}
+
+// Subscribe opens a connection for the topics of one slice, the first of them
+// named.
+func (c *Client) Subscribe(ctx context.Context, first string) *goredis.PubSub {
+	if c.Sharded {
+		return c.UniversalClient.SSubscribe(ctx, first)
+	}
+	return c.UniversalClient.Subscribe(ctx, first)
+}
+
+// PublishCommand is the command that scripts publish with.
+func (c *Client) PublishCommand() string {
+	if c.Sharded {
+		return "spublish"
+	}
+	return "publish"
+}

@@ -1,0 +1,118 @@
+package testkit
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Redis is a redis-server of a test's own, on a unix socket.
+type Redis struct {
+	Socket string
+
+	t    testing.TB
+	dir  string
+	args []string
+
+	mu   sync.Mutex
+	cmd  *exec.Cmd
+	done chan struct{} // closed when the process has ended
+}
+
+// StartRedis starts a redis-server and has it stopped at the end of the test. args
+// are added to its command line, such as "--appendonly", "yes".
+func StartRedis(t testing.TB, args ...string) *Redis {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "dunlin-redis-") // a socket's path must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &Redis{Socket: filepath.Join(dir, "redis.sock"), t: t, dir: dir, args: args}
+	t.Cleanup(func() {
+		r.Kill()
+		os.RemoveAll(dir)
+	})
+	r.Start()
+	return r
+}
+
+// URL names it.
+func (r *Redis) URL() string { return "unix://" + r.Socket }
+
+// Start starts it, at first or again, with what data it left on disk.
+func (r *Redis) Start() {
+	r.t.Helper()
+	args := append([]string{"--port", "0", "--unixsocket", r.Socket, "--dir", r.dir, "--save", ""}, r.args...)
+	cmd := exec.Command("redis-server", args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	done, started := make(chan struct{}), make(chan error)
+	go func() {
+		runtime.LockOSThread() // with this thread, which waits, the process would die
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // it is killed
+		}
+		close(done)
+	}()
+	if err := <-started; err != nil {
+		r.t.Fatalf("starting redis-server: %v", err)
+	}
+	r.mu.Lock()
+	r.cmd, r.done = cmd, done
+	r.mu.Unlock()
+	Until(r.t, "redis-server answers", func() bool {
+		answer, err := r.Do("PING")
+		return err == nil && answer == "+PONG"
+	})
+}
+
+// Kill kills it, if it runs.
+func (r *Redis) Kill() {
+	r.mu.Lock()
+	cmd, done := r.cmd, r.done
+	r.cmd = nil
+	r.mu.Unlock()
+	if cmd != nil {
+		_ = cmd.Process.Signal(syscall.SIGCONT) // it may be stopped
+		_ = cmd.Process.Kill()
+		<-done
+	}
+}
+
+// Signal sends it a signal, such as SIGSTOP.
+func (r *Redis) Signal(sig os.Signal) {
+	r.t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.cmd.Process.Signal(sig); err != nil {
+		r.t.Errorf("signalling redis-server: %v", err)
+	}
+}
+
+// Do sends a command and returns the first line of the answer.
+func (r *Redis) Do(command ...string) (string, error) {
+	c, err := net.DialTimeout("unix", r.Socket, time.Second)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return "", err
+	}
+	fmt.Fprintf(c, "*%d\r\n", len(command))
+	for _, word := range command {
+		fmt.Fprintf(c, "$%d\r\n%s\r\n", len(word), word)
+	}
+	line, err := bufio.NewReader(c).ReadString('\n')
+	return strings.TrimSpace(line), err
+}

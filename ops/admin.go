@@ -1,0 +1,125 @@
+package ops
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"dunlin/protocol"
+	"dunlin/webhooks"
+)
+
+// guarded lets requests through that carry the token. Without a token there is
+// nothing to get through to.
+func guarded(token *protocol.Secret, next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if token == nil {
+			answer(w, http.StatusNotFound, "the admin interface is off; ops.admin_token turns it on")
+			return
+		}
+		given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		// The sums have one length, so that the time tells nothing about the token's.
+		a, b := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(token.Reveal()))
+		if !ok || subtle.ConstantTimeCompare(a[:], b[:]) != 1 {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			answer(w, http.StatusUnauthorized, "the admin token is missing or wrong")
+			return
+		}
+		next(w, r)
+	}
+}
+
+// hookAdmin answers what operators ask about webhooks.
+type hookAdmin struct {
+	queue webhooks.Queue
+	log   *slog.Logger
+}
+
+// Bounds of a request.
+const (
+	maxLetters    = 10_000
+	usualLetters  = 100
+	maxAdminBytes = 1 << 20
+	adminTimeout  = 20 * time.Second
+)
+
+// DeadLetters answers GET /admin/webhooks/dead: the letters, the latest first.
+type DeadLetters struct {
+	Dead []webhooks.DeadLetter `json:"dead"`
+}
+
+// Selection is the body of POST /admin/webhooks/replay: the dead letters with
+// these ids, or all; of one app, or all.
+type Selection struct {
+	App string   `json:"app"`
+	IDs []string `json:"ids"`
+}
+
+// Replayed answers it.
+type Replayed struct {
+	Replayed int `json:"replayed"`
+}
+
+func (a *hookAdmin) dead(w http.ResponseWriter, r *http.Request) {
+	most := usualLetters
+	if text := r.URL.Query().Get("max"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > maxLetters {
+			answer(w, http.StatusBadRequest, "max must be a number from 1 to "+strconv.Itoa(maxLetters))
+			return
+		}
+		most = n
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), adminTimeout)
+	defer cancel()
+	list, err := a.queue.Dead(ctx, r.URL.Query().Get("app"), most)
+	if err != nil {
+		a.failed(w, "listing dead letters", err)
+		return
+	}
+	if list == nil {
+		list = []webhooks.DeadLetter{}
+	}
+	answerJSON(w, DeadLetters{list})
+}
+
+func (a *hookAdmin) replay(w http.ResponseWriter, r *http.Request) {
+	var s Selection
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAdminBytes))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&s); err != nil {
+		answer(w, http.StatusBadRequest, `the body must be {"app":"…","ids":["…"]}; both may be left out`)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), adminTimeout)
+	defer cancel()
+	n, err := a.queue.Replay(ctx, s.App, s.IDs...)
+	if err != nil {
+		a.failed(w, "replaying dead letters", err)
+		return
+	}
+	a.log.Info("dead letters replayed", "app", s.App, "events", n)
+	answerJSON(w, Replayed{n})
+}
+
+func (a *hookAdmin) failed(w http.ResponseWriter, doing string, err error) {
+	a.log.Error(doing+" failed", "error", err)
+	answer(w, http.StatusServiceUnavailable, doing+" failed; see the log")
+}
+
+func answerJSON(w http.ResponseWriter, v any) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		answer(w, http.StatusInternalServerError, "the answer can not be encoded")
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write(append(text, '\n')) // the client is gone otherwise
+}

@@ -1,0 +1,337 @@
+package deliver
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"dunlin/apps"
+	"dunlin/metrics"
+)
+
+// PITFALLS 20, PROTOCOL 6.5: one endpoint is a black hole, one answers 500, one is
+// healthy. The healthy one receives everything at once while the others hold.
+func TestDeadEndpointsDelayNobody(t *testing.T) {
+	t.Parallel()
+	hole := newReceiver(t, func(_ int, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	bad := newReceiver(t, status(500))
+	good := newReceiver(t, nil)
+	w := newWorld(t, func(o *Options) { o.Retry.First, o.Retry.Most = time.Second, time.Minute },
+		hook(hole.URL, nil), hook(bad.URL, nil), hook(good.URL, func(h *apps.Webhook) { h.Batch = apps.DefaultBatch() }))
+	const events = 2000
+	sent := map[string]time.Time{}
+	for i := range events {
+		e := occupied(fmt.Sprint(i))
+		sent["channel_occupied "+e.Channel] = e.At
+		w.append(e)
+	}
+	until(t, "the healthy endpoint has all", func() bool { return len(good.events()) == events })
+	var waits []time.Duration
+	for _, p := range good.got() {
+		for _, e := range p.events {
+			waits = append(waits, p.at.Sub(sent[e]))
+		}
+	}
+	slices.Sort(waits)
+	t.Logf("healthy endpoint beside two dead ones: p50 %v, p99 %v, last %v", waits[len(waits)/2], waits[len(waits)*99/100], waits[len(waits)-1])
+	if p99 := waits[len(waits)*99/100]; p99 > 5*time.Second {
+		t.Errorf("p99 is %v", p99)
+	}
+	if len(hole.got()) > 1 || len(bad.got()) > 3 {
+		t.Errorf("%d requests into the hole, %d to the one that fails", len(hole.got()), len(bad.got()))
+	}
+	if b := w.backlog(); b.Queued != events {
+		t.Errorf("%d events are held for the dead ones", b.Queued)
+	}
+}
+
+// A receiver that answers 200 when the time is over gets the event again, and
+// knows it by its ids.
+func TestAnswerAfterTheTimeout(t *testing.T) {
+	t.Parallel()
+	var late atomic.Bool
+	r := newReceiver(t, func(n int, w http.ResponseWriter, r *http.Request) {
+		if n == 1 {
+			<-r.Context().Done() // the sender has turned away
+			w.WriteHeader(200)
+			late.Store(true)
+		}
+	})
+	w := newWorld(t, func(o *Options) { o.Timeout = 50 * time.Millisecond }, hook(r.URL, nil))
+	w.append(occupied("a"))
+	w.settled()
+	p := r.wait(t, 2)
+	if !late.Load() || p[0].header.Get(HeaderDelivery) != p[1].header.Get(HeaderDelivery) || p[0].header.Get(HeaderEvents) != p[1].header.Get(HeaderEvents) ||
+		p[0].header.Get(HeaderEvents) == "" || p[1].header.Get(HeaderAttempt) != "2" {
+		t.Errorf("late %v, %v, %v", late.Load(), p[0].header, p[1].header)
+	}
+	if w.counters.Attempts("1", metrics.AttemptTimeout) != 1 {
+		t.Error("the timeout is not counted")
+	}
+}
+
+// Receivers that misbehave once: the event is delivered all the same, and the log
+// says what was wrong.
+func TestReceiversThatMisbehave(t *testing.T) {
+	t.Parallel()
+	raw := func(text string) func(http.ResponseWriter) {
+		return func(w http.ResponseWriter) {
+			c, _, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			fmt.Fprint(c, text)
+		}
+	}
+	for name, c := range map[string]struct {
+		do      func(http.ResponseWriter)
+		reason  string
+		outcome metrics.Attempt
+	}{
+		"closes without an answer":    {raw(""), "closed the connection without an answer", metrics.AttemptNetwork},
+		"closes within its headers":   {raw("HTTP/1.1 200 OK\r\nContent-"), "reason=", metrics.AttemptNetwork},
+		"closes within its body":      {raw("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), "EOF", metrics.AttemptNetwork},
+		"is no web server":            {raw("SSH-2.0-OpenSSH_9.6\r\n"), "reason=", metrics.AttemptNetwork},
+		"sends endless headers":       {raw("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 2*maxAnswerHeader)), "headers of more than", metrics.AttemptNetwork},
+		"sends an endless failure":    {raw("HTTP/1.1 500 No\r\nContent-Length: 99999999\r\n\r\n" + strings.Repeat("x", 2*maxAnswerBody)), "answered 500", metrics.AttemptStatus},
+		"redirects":                   {func(w http.ResponseWriter) { w.Header().Set("Location", "/elsewhere"); w.WriteHeader(307) }, "redirects are not followed", metrics.AttemptStatus},
+		"asks for a pause of seconds": {func(w http.ResponseWriter) { w.Header().Set("Retry-After", "0"); w.WriteHeader(503) }, "answered 503", metrics.AttemptStatus},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newReceiver(t, func(n int, w http.ResponseWriter, _ *http.Request) {
+				if n == 1 {
+					c.do(w)
+				}
+			})
+			w := newWorld(t, nil, hook(r.URL, nil))
+			w.append(occupied("a"), occupied("b"))
+			w.settled()
+			if got := strings.Join(r.events(), ","); got != "channel_occupied a,channel_occupied a,channel_occupied b" {
+				t.Errorf("got %s", got)
+			}
+			if !strings.Contains(w.log.String(), c.reason) || w.counters.Attempts("1", c.outcome) != 1 {
+				t.Errorf("log:\n%s", w.log)
+			}
+		})
+	}
+}
+
+// A body that is too long is not read; a status of 2xx counts all the same.
+func TestDeliveredWithAnEndlessBody(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "99999999")
+		w.WriteHeader(201)
+		fmt.Fprint(w, strings.Repeat("x", 2*maxAnswerBody))
+	})
+	w := newWorld(t, nil, hook(r.URL, nil))
+	w.append(occupied("a"))
+	w.settled()
+	if len(r.got()) != 1 || len(w.dead()) != 0 {
+		t.Errorf("%d requests, dead %v", len(r.got()), w.dead())
+	}
+}
+
+// The whole answer has one time limit: a trickle does not prolong it.
+func TestTrickle(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, func(n int, w http.ResponseWriter, r *http.Request) {
+		if n > 1 {
+			return
+		}
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for r.Context().Err() == nil {
+			fmt.Fprint(w, "x")
+			w.(http.Flusher).Flush()
+			<-tick.C
+		}
+	})
+	w := newWorld(t, func(o *Options) { o.Timeout = 60 * time.Millisecond }, hook(r.URL, nil))
+	w.append(occupied("a"))
+	w.settled()
+	if len(r.got()) != 2 || w.counters.Attempts("1", metrics.AttemptTimeout) != 1 {
+		t.Errorf("%d requests; log:\n%s", len(r.got()), w.log)
+	}
+}
+
+// Retry-After is a longer wait than dunlin's own would be.
+func TestRetryAfterIsRespected(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, func(n int, w http.ResponseWriter, _ *http.Request) {
+		if n == 1 {
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(429)
+		}
+	})
+	w := newWorld(t, nil, hook(r.URL, nil))
+	w.append(occupied("a"))
+	w.settled()
+	if p := r.wait(t, 2); p[1].at.Sub(p[0].at) < time.Second {
+		t.Errorf("tried again after %v", p[1].at.Sub(p[0].at))
+	}
+}
+
+// A slow receiver gets one request at a time, or as many as it was configured for.
+func TestFlights(t *testing.T) {
+	t.Parallel()
+	for _, flights := range []int{1, 3} {
+		t.Run(fmt.Sprint(flights), func(t *testing.T) {
+			t.Parallel()
+			var now, most atomic.Int64
+			r := newReceiver(t, func(_ int, _ http.ResponseWriter, r *http.Request) {
+				n := now.Add(1)
+				defer now.Add(-1)
+				for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+				}
+				timer := time.NewTimer(2 * time.Millisecond)
+				defer timer.Stop()
+				<-timer.C
+			})
+			w := newWorld(t, nil, hook(r.URL, func(h *apps.Webhook) { h.Flights = flights }))
+			for i := range 60 {
+				w.append(occupied(fmt.Sprint("c", i)))
+			}
+			w.settled()
+			if got := int(most.Load()); got > flights || flights > 1 && got < 2 {
+				t.Errorf("%d requests at once", got)
+			}
+		})
+	}
+}
+
+// HTTPS is verified: an unknown issuer and another name are failures.
+func TestHTTPSIsVerified(t *testing.T) {
+	t.Parallel()
+	var served atomic.Int64
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served.Add(1) }))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(s.Certificate())
+	_, port, err := net.SplitHostPort(s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		url  string
+		tls  *tls.Config
+		want string
+	}{
+		{"trusted", s.URL, &tls.Config{RootCAs: roots}, ""},
+		{"unknown issuer", s.URL, nil, "certificate"},
+		{"another name", "https://localhost:" + port, &tls.Config{RootCAs: roots}, "certificate"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, func(o *Options) { o.TLS, o.Retry.GiveUp = c.tls, time.Nanosecond }, hook(c.url, nil))
+			before := served.Load()
+			w.append(occupied("a"))
+			w.settled()
+			dead := w.dead()
+			if c.want == "" && (len(dead) != 0 || served.Load() != before+1) {
+				t.Errorf("dead %v", dead)
+			}
+			if c.want != "" && (len(dead) != 1 || !strings.Contains(dead[0].Reason, c.want) || served.Load() != before) {
+				t.Errorf("dead %v, served %d", dead, served.Load()-before)
+			}
+		})
+	}
+}
+
+func TestPrivateTargets(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, nil)
+	w := newWorld(t, func(o *Options) { o.AllowPrivate, o.Retry.GiveUp = false, time.Nanosecond }, hook(r.URL, nil))
+	w.append(occupied("a"))
+	w.settled()
+	if dead := w.dead(); len(r.got()) != 0 || len(dead) != 1 || !strings.Contains(dead[0].Reason, "127.0.0.1 is private, and webhooks.allow_private_targets is off") {
+		t.Errorf("%d requests, dead %v", len(r.got()), dead)
+	}
+	if w.counters.Attempts("1", metrics.AttemptRefused) != 1 {
+		t.Error("the refusal is not counted")
+	}
+}
+
+// A user and a password in the URL are Basic authentication.
+func TestCredentialsInTheURL(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, func(n int, w http.ResponseWriter, r *http.Request) {
+		if user, password, ok := r.BasicAuth(); n > 1 && (!ok || user != "me" || password != "hush it") {
+			w.WriteHeader(401)
+		} else if n == 1 {
+			w.WriteHeader(500)
+		}
+	})
+	w := newWorld(t, func(o *Options) { o.Retry.GiveUp = 200 * time.Millisecond }, hook(strings.Replace(r.URL, "http://", "http://me:hush%20it@", 1), nil))
+	w.append(occupied("a"))
+	w.settled()
+	if len(r.got()) != 2 || len(w.dead()) != 0 || !strings.Contains(w.log.String(), "endpoint="+r.URL) {
+		t.Errorf("%d requests, dead %v; log:\n%s", len(r.got()), w.dead(), w.log)
+	}
+}
+
+// BenchmarkHeld100k is the memory of a server that holds 100,000 events for an
+// endpoint that does not answer: queue and delivery together.
+func BenchmarkHeld100k(b *testing.B) {
+	hole := newReceiver(b, func(_ int, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	for b.Loop() {
+		before := heap()
+		w := newWorld(b, func(o *Options) { o.MaxHeld, o.MaxHeldBytes = 200_000, 1<<30 }, hook(hole.URL, nil))
+		for i := range 100_000 {
+			w.append(member(fmt.Sprintf("presence-room-%d", i), fmt.Sprintf("user-%d", i)))
+		}
+		until(b, "all of them are held", func() bool {
+			w.d.mu.Lock()
+			defer w.d.mu.Unlock()
+			return w.d.held == 100_000
+		})
+		b.ReportMetric(float64(heap()-before)/(1<<20), "MiB")
+	}
+}
+
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// BenchmarkOneEndpoint is events per second through one endpoint on this machine,
+// which is also the receiver.
+func BenchmarkOneEndpoint(b *testing.B) {
+	for name, batch := range map[string]apps.Batch{"single": {Events: 1}, "batch50": apps.DefaultBatch()} {
+		b.Run(name, func(b *testing.B) {
+			var got atomic.Int64
+			s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				got.Add(int64(1 + strings.Count(r.Header.Get(HeaderEvents), ",")))
+			}))
+			defer s.Close()
+			w := newWorld(b, nil, hook(s.URL, func(h *apps.Webhook) { h.Batch = batch }))
+			n := 0
+			for b.Loop() {
+				w.append(member("presence-room", "user"))
+				n++
+				if n%1000 == 0 { // no more at once than the queue holds
+					until(b, "deliveries", func() bool { return int(got.Load()) > n-20_000 })
+				}
+			}
+			until(b, "all deliveries", func() bool { return int(got.Load()) >= n })
+			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+}

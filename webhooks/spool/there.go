@@ -1,0 +1,55 @@
+package spool
+
+import (
+	"bytes"
+	"context"
+
+	"go.etcd.io/bbolt"
+
+	"dunlin/protocol"
+	"dunlin/webhooks"
+)
+
+// note keeps who is there up to date with an event.
+func note(b *bbolt.Bucket, e *webhooks.Event) error {
+	k := []byte(e.App + "\x00" + e.Channel + "\x00" + e.User)
+	if len(k) > bbolt.MaxKeySize {
+		return nil // names of this length are not worth a refusal of the event
+	}
+	switch e.Name {
+	case protocol.HookOccupied, protocol.HookMemberAdded:
+		return b.Put(k, nil)
+	case protocol.HookVacated, protocol.HookMemberRemoved:
+		return b.Delete(k)
+	}
+	return nil
+}
+
+// sayGone appends that everybody is gone whom the file still has as there: they
+// were connected to a process that ended without a word. Members are gone before
+// their channels are empty (PROTOCOL 6.21).
+func (q *Queue) sayGone() error {
+	var members, vacated []webhooks.Event
+	now := q.o.Now()
+	err := q.db.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket(buckets.there).ForEach(func(k, _ []byte) error {
+			app, rest, _ := bytes.Cut(k, []byte{0})
+			channel, user, _ := bytes.Cut(rest, []byte{0})
+			e := webhooks.Event{App: string(app), Name: protocol.HookVacated, Channel: string(channel), At: now}
+			if len(user) == 0 {
+				vacated = append(vacated, e)
+				return nil
+			}
+			e.Name, e.User = protocol.HookMemberRemoved, string(user)
+			members = append(members, e)
+			return nil
+		})
+	})
+	if q.gone = len(members) + len(vacated); err != nil || q.gone == 0 {
+		return err
+	}
+	return q.Append(context.Background(), append(members, vacated...)...)
+}
+
+// Gone is how many events Open appended for those who were there at a crash.
+func (q *Queue) Gone() int { return q.gone }
