@@ -12,7 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=test/tools.sh
 . test/tools.sh
 
-all=(static go clients chromium conformance)
+all=(static go redis clients chromium conformance)
 
 # Where lanes leave how each test ended, in files that begin with the lane's name.
 ends=$PWD/.cache/tests
@@ -37,6 +37,16 @@ lane_go() {
 # does not know that the tests of the binary depend on its sources.
 go_test() {
 	go test "$@" -count=1 -json ./... | tee "$ends/go.json" | go run ./internal/conformance show
+}
+
+# What nodes share in Redis: tests start redis-servers of their own.
+needs_redis=(redis-server)
+lane_redis() {
+	local race=()
+	has cc && race=(-race)
+	go vet -tags redis ./...
+	go test "${race[@]}" -tags redis ./cluster/redis ./webhooks/redis
+	go test ./test/model -count=1 -nodes 3 -run Bursts
 }
 
 # Stock clients and the stock server SDK against the real binary: over the system's

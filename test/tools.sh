@@ -5,6 +5,7 @@ declare -A package_of=(
 	[chromium]=chromium
 	[node]=nodejs
 	[npm]=npm
+	[redis-server]=redis-server
 )
 
 # The Node version that the packages in test/clients ask for.

@@ -67,6 +67,7 @@ type operation struct {
 	state   *state
 	member  *member // nil: the count
 	count   int
+	again   bool // it is to be told here even if it is what was told last
 	join    bool
 	waiting []func(version uint64)
 }
@@ -223,8 +224,8 @@ func (l *lane) held(st *state, now time.Time) bool {
 
 // encodeCount adds a channel's count. mu is held.
 func (l *lane) encodeCount(st *state, b *batch, now time.Time) {
-	op := operation{state: st, count: st.count}
-	st.again = false
+	op := operation{state: st, count: st.count, again: st.again}
+	st.again, st.sending = false, true
 	if f := scriptFlags(st.flags, st.quiet); f == 0 || f == flagQuiet {
 		b.add(op, plainWeight, "a", st.cid, st.count)
 	} else {
@@ -262,6 +263,11 @@ var errShort = errors.New("a batch was answered with too few values")
 // send sends a batch until it is answered, or the node is registered anew.
 func (l *lane) send(b *batch) {
 	s := l.slice
+	for i := range b.ops {
+		if b.ops[i].again {
+			s.listener.forgetCount(b.ops[i].state.key)
+		}
+	}
 	for failures := 1; ; failures++ {
 		ctx, cancel := context.WithTimeout(s.engine.life, commandTime)
 		list, err := s.run(ctx, applyScript, b.keys, b.args...)
@@ -319,7 +325,7 @@ func (l *lane) commit(b *batch, answers []any) {
 		op := &b.ops[i]
 		switch st := op.state; {
 		case op.member == nil:
-			st.told, st.toldAt, st.quiet = op.count, now, false
+			st.told, st.toldAt, st.quiet, st.sending = op.count, now, false, false
 			after, st.after = append(after, st.after...), nil
 		default:
 			op.member.told, op.member.toldAt, op.member.quiet = op.join, now, false
@@ -348,7 +354,11 @@ func (l *lane) abandon(b *batch) {
 	defer l.mu.Unlock()
 	l.busy = false
 	for i := range b.ops {
-		if op := &b.ops[i]; op.join {
+		op := &b.ops[i]
+		if op.member == nil {
+			op.state.sending = false
+		}
+		if op.join {
 			op.member.waiting = append(op.waiting, op.member.waiting...)
 		}
 	}

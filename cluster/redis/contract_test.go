@@ -11,13 +11,17 @@ import (
 	"dunlin/internal/testkit"
 )
 
-// quick makes an engine on a Redis with times that suit tests.
+// quickOptions are times that suit tests.
+func quickOptions(url, prefix string) Options {
+	return Options{
+		URL: url, Prefix: prefix, Lease: 800 * time.Millisecond, Debounce: 300 * time.Millisecond, Linger: 200 * time.Millisecond,
+		Probe: 500 * time.Millisecond,
+	}
+}
+
 func quick(t testing.TB, url string) *Engine {
 	t.Helper()
-	e, err := New(Options{
-		URL: url, Lease: 800 * time.Millisecond, Debounce: 300 * time.Millisecond, Linger: 200 * time.Millisecond,
-		Probe: 500 * time.Millisecond,
-	})
+	e, err := New(quickOptions(url, ""))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,15 +36,16 @@ type state struct {
 	key protocol.ChannelKey
 	cid string
 
-	flags  cluster.Flags
-	count  int
-	told   int // as Redis has it under this registration
-	toldAt time.Time
-	quiet  bool // its occupancy was known to Redis before data was lost
-	next   time.Time
-	queued bool     // in dirty or later
-	again  bool     // count is told even if Redis has it: who is new here was not told
-	after  []func() // to be done when count was told
+	flags   cluster.Flags
+	count   int
+	told    int // as Redis has it under this registration
+	toldAt  time.Time
+	quiet   bool // its occupancy was known to Redis before data was lost
+	next    time.Time
+	queued  bool     // in dirty or later
+	again   bool     // count is told even if Redis has it: who is new here was not told
+	sending bool     // in the batch that is under way
+	after   []func() // to be done when count was told
 
 	users   map[string]*member // told, or to be told
 	touched []*member          // of users, those with something to tell, each once
@@ -91,7 +92,7 @@ func (l *lane) touch(st *state) {
 func (l *lane) occupy(ch protocol.ChannelKey, f cluster.Flags, count int) {
 	l.mu.Lock()
 	st := l.state(ch, f)
-	st.again = st.again || st.count == 0 && count > 0
+	st.again = st.again || count > st.count && f&cluster.CountEvents != 0
 	st.count = count
 	l.touch(st)
 	l.mu.Unlock()
@@ -107,7 +108,7 @@ func (l *lane) counted(ch protocol.ChannelKey, f func()) {
 		l.mu.Unlock()
 		return
 	}
-	wait := st.told == 0 || st.queued
+	wait := st.queued || st.sending
 	if wait {
 		st.after = append(st.after, f)
 	}
@@ -180,7 +181,7 @@ func (l *lane) restart(reg registration) {
 	for key, st := range l.states {
 		st.queued = false
 		st.quiet = known(reg.why, st.told > 0, st.toldAt, now)
-		st.told, st.next = 0, time.Time{}
+		st.told, st.next, st.again = 0, time.Time{}, st.count > 0
 		st.touched = st.touched[:0]
 		for id, u := range st.users {
 			u.quiet = known(reg.why, u.told, u.toldAt, now)

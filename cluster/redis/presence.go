@@ -213,10 +213,7 @@ func (t *topic) unread(n int) {
 	if n != p.reading {
 		return
 	}
-	t.slice.listener.mu.Lock()
-	over := t.holders == 0
-	t.slice.listener.mu.Unlock()
-	if over && len(p.joins) == 0 {
+	if !t.isHeld() && len(p.joins) == 0 {
 		*p = presence{reading: p.reading}
 		return
 	}

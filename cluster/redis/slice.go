@@ -3,17 +3,14 @@ package redis
 import (
 	"context"
 	"errors"
-	"fmt"
 	"hash/maphash"
 	"math/rand/v2"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"dunlin/internal/redis"
 	"dunlin/protocol"
 )
 
@@ -278,78 +275,6 @@ func (s *slice) up0() {
 	}
 }
 
-func (s *slice) register(inc, first string) ([]any, error) {
-	ctx, cancel := context.WithTimeout(s.engine.life, commandTime)
-	defer cancel()
-	keys := []string{s.pre + "hb", s.pre + "l:" + inc, s.pre + "e"}
-	list, err := s.run(ctx, registerScript, keys, inc, s.engine.opts.Lease.Milliseconds(), s.newEpoch(), first, len(s.lanes))
-	if err == nil && len(list) < 3 || err == nil && number(list[1]) == 1 && len(list) != 3+len(s.lanes) {
-		err = fmt.Errorf("a registration was answered with %d values", len(list))
-	}
-	return list, err
-}
-
-// An epoch says which slice of how many it is of, so that a Redis that holds
-// another one is noticed.
-func (s *slice) epochMark() string { return fmt.Sprintf("%d/%d/", s.index, s.engine.layout.Slices()) }
-
-func (s *slice) newEpoch() string {
-	return s.epochMark() + strconv.FormatUint(redis.RandomNumber(), 36)
-}
-
-// rejoin takes a new incarnation. The lanes then tell everything again.
-func (s *slice) rejoin(old registration, why reason) error {
-	inc := fmt.Sprintf("%s.%d", s.engine.node, old.gen+1)
-	list, err := s.register(inc, "1")
-	if err != nil {
-		return err
-	}
-	epoch := text(list[0])
-	if !strings.HasPrefix(epoch, s.epochMark()) {
-		return s.refuse(epoch)
-	}
-	if old.gen > 0 && epoch != old.epoch {
-		why = dataLost
-	}
-	s.up0()
-	s.mu.Lock()
-	s.reg = registration{inc: inc, gen: old.gen + 1, epoch: epoch, why: why, old: old.inc, at: time.Now()}
-	s.suspect, s.notOurs, s.behind = firstTime, nil, len(s.lanes)
-	s.reached()
-	s.signal()
-	s.mu.Unlock()
-	s.engine.stats.Rejoins[why].Add(1)
-	if why != firstTime {
-		s.engine.opts.Log.Warn("telling Redis everything again", "slice", s.index, "reason", why.String())
-		s.listener.catchUp()
-	}
-	return nil
-}
-
-// refuse notes that the slice belongs to another deployment.
-func (s *slice) refuse(epoch string) error {
-	err := fmt.Errorf("slice %d of %d holds %q: this Redis, under this prefix, belongs to a deployment with other settings", s.index, s.engine.layout.Slices(), epoch)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.notOurs == nil {
-		s.engine.opts.Log.Error("Redis is not ours", "error", err)
-	}
-	s.notOurs = err
-	if s.down.IsZero() {
-		s.down = time.Now()
-	}
-	s.reached()
-	return err
-}
-
-// reached closes first. mu is held.
-func (s *slice) reached() {
-	if !s.firstSet {
-		s.firstSet = true
-		close(s.first)
-	}
-}
-
 // distrust has the keeper take a new incarnation, unless that was done since gen.
 func (s *slice) distrust(gen int, why reason) {
 	s.mu.Lock()
@@ -377,4 +302,42 @@ func (s *slice) caughtUp(gen int) {
 		defer cancel()
 		s.release(ctx, old)
 	}
+}
+
+// release lets an incarnation's lease run out now. When that fails it runs out by
+// itself.
+func (s *slice) release(ctx context.Context, inc string) {
+	s.saw(s.engine.client.ZAddXX(ctx, s.pre+"hb", goredis.Z{Score: 1, Member: inc}).Err())
+}
+
+// goodbye tells what is left to tell and gives up the lease.
+func (s *slice) goodbye(ctx context.Context) {
+	for {
+		reg, changed := s.state()
+		if reg.gen == 0 || !s.up() {
+			return
+		}
+		if s.idle() {
+			s.release(ctx, reg.inc)
+			return
+		}
+		t := time.NewTimer(2 * time.Millisecond)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return
+		case <-changed:
+		case <-t.C:
+		}
+		t.Stop()
+	}
+}
+
+func (s *slice) idle() bool {
+	for _, l := range s.lanes {
+		if !l.idle() {
+			return false
+		}
+	}
+	return s.publisher.idle()
 }

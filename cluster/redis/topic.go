@@ -104,6 +104,21 @@ func (l *listener) find(ch protocol.ChannelKey) *topic {
 	return l.topics[l.topicName(ch)]
 }
 
+// isHeld reports whether somebody wants the topic, who does not only linger.
+func (t *topic) isHeld() bool {
+	l := t.slice.listener
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return t.holders > 0
+}
+
+// forgetCount has a channel's next count told, whatever it is.
+func (l *listener) forgetCount(ch protocol.ChannelKey) {
+	if t := l.find(ch); t != nil {
+		t.teller.do(func() { t.view.count = -1 })
+	}
+}
+
 // view is what a teller knows of a topic.
 type view struct {
 	presence presence
@@ -126,6 +141,7 @@ func (t *topic) attached() {
 	t.view.presence.attach++
 	t.view.presence.told = false
 	t.view.count = -1
+	t.slice.lane(t.key).counted(t.key, func() { t.teller.do(t.askCount) })
 }
 
 // becameLive answers who waited, and looks for what was missed.
@@ -138,7 +154,6 @@ func (t *topic) becameLive(again bool, waiting []func(error)) {
 		return
 	}
 	t.refresh()
-	t.slice.lane(t.key).counted(t.key, func() { t.teller.do(t.askCount) })
 }
 
 // catchUp finds out what may have been missed. Events of other than cache channels
@@ -183,7 +198,12 @@ func (t *topic) message(text string) {
 	}
 }
 
+// counted tells a count that is another than the last. That nobody is left is only
+// told when nobody is left here either; else the next count is on its way.
 func (t *topic) counted(n int) {
+	if n == 0 && t.isHeld() {
+		return
+	}
 	if n != t.view.count {
 		t.view.count = n
 		t.slice.engine.handler.Count(t.key, n)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -41,6 +42,7 @@ type Client struct {
 // in the query are the Sentinels' own. No error quotes the URL, which may hold a
 // password.
 func Open(text string) (*Client, error) {
+	silence.Do(func() { goredis.SetLogger(silent{}) })
 	scheme, rest, ok := strings.Cut(text, "://")
 	if !ok {
 		return nil, errors.New("a Redis URL begins with redis://, rediss://, unix://, redis-sentinel:// or redis-cluster://")
@@ -67,6 +69,14 @@ func Open(text string) (*Client, error) {
 	return c, nil
 }
 
+// go-redis has one logger for all clients, which writes plain lines to stderr about
+// what callers are told as errors as well.
+var silence sync.Once
+
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
+
 // unquoted takes the URL out of an error of package url.
 func unquoted(err error) error {
 	var u *url.Error
@@ -85,6 +95,7 @@ func openOne(text string) (*Client, error) {
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = dialTimeout, commandTimeout, commandTimeout, commandTimeout
 	o.DialerRetries = 1
 	o.ContextTimeoutEnabled = true
+	o.Protocol = 2 // nothing of RESP 3 is used, and looking for its push messages costs
 	o.MaintNotificationsConfig = quiet()
 	return &Client{UniversalClient: goredis.NewClient(o)}, nil
 }
@@ -141,6 +152,7 @@ func openSentinel(base, rest string) (*Client, error) {
 	o.MaxRetries = -1
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = dialTimeout, commandTimeout, commandTimeout, commandTimeout
 	o.ContextTimeoutEnabled = true
+	o.Protocol = 2 // nothing of RESP 3 is used, and looking for its push messages costs
 	return &Client{UniversalClient: goredis.NewFailoverClient(o)}, nil
 }
 
@@ -157,6 +169,7 @@ func openCluster(base, rest string) (*Client, error) {
 	o.MaxRedirects = 3 // MOVED and ASK are no failures
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = dialTimeout, commandTimeout, commandTimeout, commandTimeout
 	o.ContextTimeoutEnabled = true
+	o.Protocol = 2 // nothing of RESP 3 is used, and looking for its push messages costs
 	o.MaintNotificationsConfig = quiet()
 	return &Client{UniversalClient: goredis.NewClusterClient(o), Sharded: true}, nil
 }

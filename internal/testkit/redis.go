@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -51,6 +52,14 @@ func (r *Redis) URL() string { return "unix://" + r.Socket }
 // Start starts it, at first or again, with what data it left on disk.
 func (r *Redis) Start() {
 	r.t.Helper()
+	if !r.start() {
+		r.t.Fatal("redis-server ended at its start")
+	}
+}
+
+// start reports false when the process ended instead of answering.
+func (r *Redis) start() (ok bool) {
+	r.t.Helper()
 	args := append([]string{"--port", "0", "--unixsocket", r.Socket, "--dir", r.dir, "--save", ""}, r.args...)
 	cmd := exec.Command("redis-server", args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -71,9 +80,16 @@ func (r *Redis) Start() {
 	r.cmd, r.done = cmd, done
 	r.mu.Unlock()
 	Until(r.t, "redis-server answers", func() bool {
+		select {
+		case <-done:
+			return true
+		default:
+		}
 		answer, err := r.Do("PING")
-		return err == nil && answer == "+PONG"
+		ok = err == nil && answer == "+PONG"
+		return ok
 	})
+	return ok
 }
 
 // Kill kills it, if it runs.
@@ -115,4 +131,60 @@ func (r *Redis) Do(command ...string) (string, error) {
 	}
 	line, err := bufio.NewReader(c).ReadString('\n')
 	return strings.TrimSpace(line), err
+}
+
+// StartRedisCluster starts so many masters on free ports, has them share the slots,
+// and returns the URL of the cluster.
+func StartRedisCluster(t testing.TB, masters int) string {
+	t.Helper()
+	var addrs []string
+	for range masters {
+		addrs = append(addrs, startMaster(t))
+	}
+	args := append([]string{"--cluster", "create"}, addrs...)
+	if out, err := exec.Command("redis-cli", append(args, "--cluster-yes")...).CombinedOutput(); err != nil {
+		t.Fatalf("making a cluster: %v\n%s", err, out)
+	}
+	for _, addr := range addrs {
+		Until(t, "the cluster is whole", func() bool {
+			_, port, _ := net.SplitHostPort(addr)
+			out, err := exec.Command("redis-cli", "-p", port, "cluster", "info").Output()
+			return err == nil && strings.Contains(string(out), "cluster_state:ok")
+		})
+	}
+	return "redis-cluster://" + strings.Join(addrs, ",")
+}
+
+// startMaster starts one node of a cluster. Its bus takes the port that is 10,000
+// higher, so another port is tried when either is taken.
+func startMaster(t testing.TB) (addr string) {
+	t.Helper()
+	dir := t.TempDir()
+	for range 20 {
+		port := freePort(t)
+		if port > 50_000 {
+			continue
+		}
+		r := &Redis{Socket: filepath.Join(dir, "s"), t: t, dir: dir, args: []string{
+			"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--cluster-enabled", "yes",
+			"--cluster-config-file", strconv.Itoa(port) + ".conf", "--cluster-node-timeout", "2000",
+		}}
+		t.Cleanup(r.Kill)
+		if r.start() {
+			return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		}
+		r.Kill()
+	}
+	t.Fatal("no port is free for a redis-server")
+	return ""
+}
+
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
 }

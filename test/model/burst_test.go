@@ -218,14 +218,14 @@ func (p *party) settle() {
 			open++
 		}
 	}
-	gone := p.counted(open, p.story().subscriptions())
-	p.calm() // what was told while connections closed
-	s := p.story()
-	p.calms = append(p.calms, time.Now())        // not before it is judged
-	p.judged(append(s.judge(), s.judgeEnd()...)) // says more than the gauges do
+	var gone error
+	p.until(func() bool { gone = p.counted(open, p.story().subscriptions()); return gone == nil })
+	p.calm()        // what was told while connections closed
+	s := p.judged() // says more than the gauges do
 	if gone != nil {
 		p.t.Fatal(gone)
 	}
+	p.calms = append(p.calms, time.Now())
 	p.agree(s)
 }
 
@@ -238,12 +238,22 @@ func (p *party) calm() {
 	p.pingAll()
 }
 
-func (p *party) judged(problems []string) {
+// judged judges the story so far. Nothing tells when all nodes are quiet: several have
+// time to make it good.
+func (p *party) judged() *story {
 	p.t.Helper()
+	var s *story
+	var problems []string
+	p.until(func() bool {
+		s = p.story()
+		problems = append(s.judge(), s.judgeEnd()...)
+		return len(problems) == 0 || len(p.nodes) == 1
+	})
 	const most = 5
 	if len(problems) > 0 {
 		p.t.Fatal(strings.Join(problems[:min(most, len(problems))], "\n"))
 	}
+	return s
 }
 
 func (p *party) forgetLife(l *life) {

@@ -210,6 +210,9 @@ func (s *story) judgeCached(x *session) (problems []string) {
 		return []string{"a backend never published " + x.cached.String()}
 	}
 	for _, newer := range s.events {
+		if *nodesFlag > 1 { // the newer one may still be on its way to this node, and comes then
+			break
+		}
 		if newer.channel != x.ch || newer.sender != "" || newer.to.IsZero() || newer.to.After(x.asked) {
 			continue
 		}
@@ -218,6 +221,11 @@ func (s *story) judgeCached(x *session) (problems []string) {
 		}
 	}
 	return problems
+}
+
+// has reports whether a session heard an event after its beginning.
+func (x *session) has(id string) bool {
+	return slices.ContainsFunc(x.eventsOf(), func(f frame) bool { return eventID(f) == id })
 }
 
 // judgeComplete wants, where no witness knows the order, what was published while a
@@ -237,12 +245,8 @@ func (s *story) judgeComplete(x *session) (problems []string) {
 // missing lists the backends' events that a session has not heard and should, had it
 // begun in time.
 func (s *story) missing(x *session) (list []*event) {
-	heard := map[string]bool{}
-	for _, f := range x.eventsOf() {
-		heard[eventID(f)] = true
-	}
 	for _, e := range s.events {
-		if e.channel == x.ch && e.sender == "" && !e.to.IsZero() && e.isFor(x.life) && !heard[e.id] {
+		if e.channel == x.ch && e.sender == "" && !e.to.IsZero() && e.isFor(x.life) && !x.has(e.id) {
 			list = append(list, e)
 		}
 	}
@@ -275,8 +279,9 @@ func lines(frames []frame) string {
 func (s *story) eventsFit(ref, x *session) bool {
 	order, heard := ref.eventsOf(), x.eventsOf()
 	kept := ref.cached // the backends' last event before the place
+	least := x.life.heardBefore(x, order)
 	for begin := 0; ; begin++ {
-		if x.cached == nil || kept == nil || *x.cached == *kept {
+		if begin >= least && (x.cached == nil || kept == nil || *x.cached == *kept) {
 			if s.begins(order, begin, x) && isPiece(s.meant(order[begin:], x.life), heard, x.openEnd) {
 				return true
 			}
@@ -290,16 +295,32 @@ func (s *story) eventsFit(ref, x *session) bool {
 	}
 }
 
+// heardBefore is how far in the witness' order a connection had come in sessions before
+// this one.
+func (l *told) heardBefore(x *session, order []frame) (n int) {
+	for _, y := range l.sessions[x.ch] {
+		if y == x {
+			break
+		}
+		for _, f := range y.eventsOf() {
+			n = max(n, slices.Index(order, f)+1)
+		}
+	}
+	return n
+}
+
 // begins reports whether a session can have begun before the begin-th event: not after
 // one that was published once it had, and not before one that was published when it
-// had not been asked for (PROTOCOL 2.11).
+// had not been asked for (PROTOCOL 2.11), unless that may have been on its way from
+// another node. Of several nodes one may hear of an event a
+// moment after its publisher was answered: there the latter may be.
 func (s *story) begins(order []frame, begin int, x *session) bool {
 	for i, f := range order {
 		e := s.event(f)
 		if e == nil {
 			continue
 		}
-		if i < begin && e.from.After(x.began.at) || i >= begin && !e.to.IsZero() && e.to.Before(x.asked) {
+		if i < begin && e.from.After(x.began.at) || i >= begin && *nodesFlag == 1 && !e.to.IsZero() && e.to.Before(x.asked) {
 			return false
 		}
 	}

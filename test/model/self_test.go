@@ -89,7 +89,7 @@ func memberFrame(event, user string) frame {
 // heard two events of three.
 func goodTale() *tale {
 	y := &tale{now: time.Unix(0, 0)}
-	y.app, y.round, y.events = apps["plain"], "r1", map[eventKey]*event{}
+	y.app, y.round, y.nodes, y.events = apps["plain"], "r1", 1, map[eventKey]*event{}
 	y.app.memLimit = 100
 	y.joins(witness, privateTale, "")
 	y.joins(witness, cacheTale, "", missFrame)

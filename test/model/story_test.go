@@ -11,6 +11,7 @@ import (
 type story struct {
 	app        app
 	round      string
+	nodes      int
 	lives      []*told
 	events     map[eventKey]*event
 	terminated []termination
@@ -66,7 +67,7 @@ type session struct {
 func (p *party) story() *story {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := &story{app: p.app, round: p.round, events: p.events, terminated: p.terminated, calms: p.calms}
+	s := &story{app: p.app, round: p.round, nodes: len(p.nodes), events: p.events, terminated: p.terminated, calms: p.calms}
 	for _, l := range p.all {
 		log, end := l.since(0)
 		s.lives = append(s.lives, &told{

@@ -213,25 +213,24 @@ func (tab *table) fence() {
 // are (PITFALLS 26). Only then has a closed connection left everything.
 func (tab *table) gauges(connections, subscriptions int) {
 	tab.t.Helper()
-	if err := tab.counted(connections, subscriptions); err != nil {
+	var err error
+	tab.until(func() bool { err = tab.counted(connections, subscriptions); return err == nil })
+	if err != nil {
 		tab.t.Fatal(err)
 	}
 }
 
+// counted compares the gauges with what they should be, once.
 func (tab *table) counted(connections, subscriptions int) error {
 	tab.t.Helper()
 	want := [2]float64{float64(connections + len(tab.fences)), float64(subscriptions)}
-	var got [2]float64
-	ok := tab.until(func() bool {
-		got = [2]float64{}
-		for _, s := range tab.nodes {
-			page := tab.metrics(s)
-			got[0] += figure(page, "dunlin_connections")
-			got[1] += figure(page, "dunlin_subscriptions")
-		}
-		return got == want
-	})
-	if !ok {
+	got := [2]float64{}
+	for _, s := range tab.nodes {
+		page := tab.metrics(s)
+		got[0] += figure(page, "dunlin_connections")
+		got[1] += figure(page, "dunlin_subscriptions")
+	}
+	if got != want {
 		return fmt.Errorf("the gauges of connections and subscriptions are %v, want %v", got, want)
 	}
 	return nil

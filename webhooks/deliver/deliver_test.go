@@ -320,6 +320,23 @@ func TestEndpointThatRecovers(t *testing.T) {
 	}
 }
 
+// An endpoint is tried again though each event is too old at once.
+func TestEndpointThatRecoversWithoutRepetitions(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, func(n int, w http.ResponseWriter, _ *http.Request) {
+		if n <= circuitOpensAt+1 {
+			w.WriteHeader(500)
+		}
+	})
+	w := newWorld(t, func(o *Options) { o.Retry.GiveUp = time.Nanosecond }, hook(r.URL, nil))
+	i := 0
+	until(t, "a delivery", func() bool {
+		w.append(occupied(fmt.Sprint(i)))
+		i++
+		return w.counters.Attempts("1", metrics.AttemptDelivered) > 0
+	})
+}
+
 // The oldest events of an endpoint that fails go when too much is held; others
 // lose nothing.
 func TestShedding(t *testing.T) {

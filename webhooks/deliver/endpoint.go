@@ -79,16 +79,20 @@ func (e *endpoint) decide(b *batch, haste bool) (what step, wait time.Duration) 
 	switch {
 	case haste:
 		return stepSend, 0
-	case e.circuit.open() && !now.Before(b.deadline):
-		return stepGiveUp, 0
 	case now.Before(b.next) && !e.reopened.After(b.failed):
 		return stepWait, b.next.Sub(now)
 	}
 	ok, wait := e.circuit.admit(now)
-	if left := b.deadline.Sub(now); !ok && left > 0 {
+	left := b.deadline.Sub(now)
+	switch {
+	case ok: // also what is too old: somebody must find out that the endpoint is back
+		return stepSend, 0
+	case left > 0:
 		return stepWait, min(wait, left)
+	case e.circuit.open():
+		return stepGiveUp, 0
 	}
-	return stepSend, 0
+	return stepSend, 0 // the endpoint wants a longer pause than there is time
 }
 
 // ended notes how an attempt ended and reports whether the batch is done with.

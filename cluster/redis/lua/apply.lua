@@ -50,7 +50,7 @@ local function publishTotal(cid)
   incs = incs or call('ZRANGE', pre .. 'hb', 0, -1)
   local n = 0
   for i = 1, #incs do n = n + tonumber(call('HGET', pre .. 'nc:' .. incs[i], cid) or 0) end
-  if n > 0 then call(pub, kC .. cid, 'S' .. n) end
+  call(pub, kC .. cid, 'S' .. n)
 end
 
 local function hook(name, cid, user)
