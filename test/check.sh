@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What needs nothing but Go. Usage: test/check.sh static|all
-#   static  formatting, vet, lint
+#   static  formatting, go.mod, vet, lint
 #   all     these and the unit tests; those in test/ start whole servers and take longer
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -10,6 +10,7 @@ if [ -n "$unformatted" ]; then
 	printf 'gofmt would change:\n%s\n' "$unformatted" >&2
 	exit 1
 fi
+go mod tidy -diff
 go vet ./...
 go tool staticcheck ./...
 if [ "${1:-all}" = all ]; then
