@@ -47,6 +47,18 @@ lane_redis() {
 	go vet -tags redis ./...
 	go test "${race[@]}" -tags redis ./cluster/redis ./webhooks/redis
 	go test ./test/model -count=1 -nodes 3 -run Bursts
+	if has node && has npm; then
+		nodes_clients
+	else
+		skip redis-clients node npm
+	fi
+}
+
+# nodes_clients: stock clients on several nodes.
+nodes_clients() {
+	make --no-print-directory build
+	install_packages
+	node --test --test-reporter=spec --test-timeout=60000 test/nodes/*.test.js
 }
 
 # Stock clients and the stock server SDK against the real binary: over the system's

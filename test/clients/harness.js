@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process'
 import { randomBytes, randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -25,10 +25,11 @@ export function newApp(id, settings = {}) {
 }
 
 /** JSON is YAML. */
-function configuration(apps, folder) {
+function configuration(apps, folder, engine) {
   return JSON.stringify({
     server: { drain: '1s', transport },
     ops: { enabled: false },
+    engine,
     webhooks: { path: join(folder, 'webhooks.db') },
     apps: apps.map(({ id, key, secret, settings }) => ({ id, key, secret, ...settings })),
   })
@@ -75,7 +76,13 @@ export class Server {
     this.folder = mkdtempSync(join(tmpdir(), 'dunlin-clients-'))
     folders.add(this.folder)
     this.config = join(this.folder, 'apps.yaml')
-    writeFileSync(this.config, configuration(apps, this.folder))
+    writeFileSync(this.config, configuration(apps, this.folder, { type: 'memory' }))
+  }
+
+  /** Makes it one of the nodes that share a Redis, before it starts. */
+  sharing(redis) {
+    writeFileSync(this.config, configuration(this.apps, this.folder, { type: 'redis', redis: { url: redis.url } }))
+    return this
   }
 
   get url() {
@@ -162,5 +169,49 @@ export class Server {
     if (/^(panic|fatal error):|"level":"ERROR"/m.test(this.output)) faults.push('a panic or an error')
     if (this.apps.some((app) => this.output.includes(app.secret))) faults.push('a secret in the output')
     if (faults.length > 0) throw new Error(`the server shows ${faults.join(', ')}:\n${this.output}`)
+  }
+}
+
+/** A redis-server of a test's own, on a unix socket. */
+export class Redis {
+  constructor() {
+    this.folder = mkdtempSync(join(tmpdir(), 'dunlin-redis-'))
+    folders.add(this.folder)
+    this.socket = join(this.folder, 'redis.sock')
+    this.url = `unix://${this.socket}`
+  }
+
+  async start() {
+    const args = ['--port', '0', '--unixsocket', this.socket, '--dir', this.folder, '--save', '']
+    const child = spawn('redis-server', args, { stdio: 'ignore' })
+    this.child = child
+    running.add(child)
+    this.ended = new Promise((done) => {
+      child.on('error', done)
+      child.on('close', done)
+    }).finally(() => running.delete(child))
+    let ended = false
+    this.ended.then(() => { ended = true })
+    for (const until = Date.now() + startDeadline; !(await this.#answers()); await delay(10)) {
+      if (ended || Date.now() > until) throw new Error('redis-server does not start')
+    }
+    return this
+  }
+
+  async #answers() {
+    const probe = connect(this.socket)
+    try {
+      await once(probe, 'connect')
+      return true
+    } catch {
+      return false
+    } finally {
+      probe.destroy()
+    }
+  }
+
+  stop() {
+    this.child.kill('SIGKILL')
+    return this.ended
   }
 }
