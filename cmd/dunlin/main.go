@@ -67,7 +67,9 @@ func (c *cli) root() *cobra.Command {
 	}
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
-	root.AddCommand(c.serveCommand(), c.checkCommand(), c.benchCommand(), c.webhooksCommand(), c.versionCommand())
+	root.AddCommand(c.serveCommand(), c.checkCommand(),
+		c.triggerCommand(), c.tailCommand(), c.channelsCommand(), c.usersCommand(), c.terminateCommand(),
+		c.benchCommand(), c.webhooksCommand(), c.versionCommand())
 	return root
 }
 

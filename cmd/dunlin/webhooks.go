@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -168,19 +167,7 @@ func (a *adminClient) fill(o OpsConfig) {
 	if a.base != "" {
 		return
 	}
-	at := o.Address()
-	if at.Network == "unix" {
-		a.base = "http://ops"
-		a.http.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", at.Address)
-		}}
-		return
-	}
-	host, port, _ := net.SplitHostPort(at.Address) // it was just joined
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		host = "localhost"
-	}
-	a.base = "http://" + net.JoinHostPort(host, port)
+	a.base, a.http.Transport = reach(o.Address())
 }
 
 // maxAdminAnswer bounds what is read of an answer.

@@ -118,11 +118,11 @@ func TestAdminClient(t *testing.T) {
 		{"{admin_token: t, host: 0.0.0.0, port: 1}", "http://localhost:1"},
 		{"{admin_token: t, host: '::'}", "http://localhost:9601"},
 		{"{admin_token: t, host: ops.internal}", "http://ops.internal:9601"},
-		{"{admin_token: t, host: 'unix:/run/d.sock'}", "http://ops"},
+		{"{admin_token: t, host: 'unix:/run/d.sock'}", "http://dunlin"},
 	} {
 		a := &adminClient{http: &http.Client{}}
 		a.fill(mustLoad(t, "ops: "+c.ops+"\n"+oneApp, nil).Ops)
-		if a.base != c.want || a.token.Reveal() != "t" || (a.http.Transport != nil) != (c.want == "http://ops") {
+		if a.base != c.want || a.token.Reveal() != "t" || (a.http.Transport != nil) != (c.want == "http://dunlin") {
 			t.Errorf("%s: %s", c.ops, a.base)
 		}
 	}

@@ -97,7 +97,7 @@ func (a *API) call(ctx context.Context, method, path string, params url.Values, 
 		return err
 	}
 	if r.Status != http.StatusOK {
-		return r.refusal()
+		return r.Refusal()
 	}
 	if err := json.Unmarshal(r.Body, out); err != nil {
 		return fmt.Errorf("answer to %s %s: %w", method, path, err)
@@ -193,7 +193,8 @@ type StatusError struct {
 	RetryAfter time.Duration // 0 when the server gave none
 }
 
-func (r Response) refusal() *StatusError {
+// Refusal is the error that an answer of any status but 200 is.
+func (r Response) Refusal() *StatusError {
 	e := &StatusError{Status: r.Status, Text: strings.TrimSuffix(string(r.Body), "\n")}
 	if s, err := strconv.Atoi(r.Header.Get("Retry-After")); err == nil {
 		e.RetryAfter = time.Duration(s) * time.Second
