@@ -1,6 +1,8 @@
 package channels
 
 import (
+	"errors"
+
 	"dunlin/cluster"
 	"dunlin/protocol"
 )
@@ -26,7 +28,7 @@ func (x *session) join(name string, kind protocol.Kind, m protocol.Member) *prot
 		h.attach(e)
 	}
 	if e.roster != nil {
-		h.enter(e, sub, m)
+		h.enter(e, sub, m, x.app.Limits.PresenceMembers)
 	}
 	if kind.Is(protocol.Cache) && e.last.state == lastUnknown {
 		h.askLast(e)
@@ -137,7 +139,11 @@ func (s *Shard) begin(sub *subscription, err error) {
 	if err != nil {
 		s.leave(sub)
 		x.subs.remove(sub)
-		x.fail(x.refuse(name, unavailable, protocol.ErrUnavailable(name)))
+		if errors.Is(err, cluster.ErrFull) {
+			x.fail(x.refuse(name, limitReached, protocol.ErrTooManyMembers(x.app.Limits.PresenceMembers)))
+		} else {
+			x.fail(x.refuse(name, unavailable, protocol.ErrUnavailable(name)))
+		}
 		return
 	}
 	s.mutating = true

@@ -6,13 +6,13 @@ import (
 )
 
 // enter counts a connection of a user and, when it is the first, tells the
-// engine. The entry is locked.
-func (h *Hub) enter(e *entry, sub *subscription, m protocol.Member) {
+// engine, which knows the members of other nodes. The entry is locked.
+func (h *Hub) enter(e *entry, sub *subscription, m protocol.Member, limit int) {
 	u, first := e.roster.enter(m.ID)
 	sub.user = u
 	if first {
 		m.ID = u.id
-		h.engine.Join(e.key, e.flags, m, func(r cluster.Roster, err error) { h.joined(e, u, r, err) })
+		h.engine.Join(e.key, e.flags, m, limit, func(r cluster.Roster, err error) { h.joined(e, u, r, err) })
 	}
 }
 
@@ -27,6 +27,7 @@ func (h *Hub) joined(e *entry, u *user, r cluster.Roster, err error) {
 		return // left meanwhile
 	}
 	if err != nil {
+		e.roster.drop(u)
 		h.release(e, func(sub *subscription) bool { return sub.user == u }, err)
 		return
 	}

@@ -57,16 +57,22 @@ func (r *roster) enter(id string) (u *user, first bool) {
 	return u, u.conns == 1
 }
 
-// leave counts one connection less and reports whether it was the last.
+// leave counts one connection less and reports whether it was the last of a user
+// whom the engine knows.
 func (r *roster) leave(u *user) (last bool) {
-	if u.conns--; u.conns > 0 {
+	if u.conns--; u.conns > 0 || r.users[u.id] != u {
 		return false
 	}
+	r.drop(u)
+	return true
+}
+
+// drop forgets a user's connections here: whoever comes next is the first.
+func (r *roster) drop(u *user) {
 	delete(r.users, u.id)
 	if _, member := r.place[u.id]; !member {
 		r.joining--
 	}
-	return true
 }
 
 // reset takes a roster as the whole truth.

@@ -19,6 +19,10 @@ import (
 // Retry-After.
 var ErrUnavailable = errors.New("engine unavailable")
 
+// ErrFull is why a user may not join a presence channel: it has as many members as
+// it may have.
+var ErrFull = errors.New("the channel has all the members that it may have")
+
 // Flags say how the engine is to treat a channel. They are fixed by its first
 // subscription on a node and the same in all calls until its last is gone.
 type Flags uint8
@@ -132,8 +136,10 @@ type Engine interface {
 
 	// Join says that a user has a first connection in ch on this node; Attach came
 	// before. done is called after the Handler was told every change up to the
-	// roster's version, and the member is in it. After an error the member is not.
-	Join(ch protocol.ChannelKey, f Flags, m protocol.Member, done func(Roster, error))
+	// roster's version, and the member is in it. After an error the member is not:
+	// with ErrFull when the channel has limit members over all nodes already and the
+	// user is none of them; a limit of 0 is none.
+	Join(ch protocol.ChannelKey, f Flags, m protocol.Member, limit int, done func(Roster, error))
 
 	// Leave says that a user's last connection in ch on this node is gone. A Join
 	// still under way is cancelled by it: its done may be called nonetheless.

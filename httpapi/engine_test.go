@@ -23,7 +23,7 @@ func occupy(t *testing.T, e cluster.Engine, name string, count int, users ...str
 	e.Occupy(ch, cluster.HasMembers, count)
 	for _, id := range users {
 		joined := make(chan error, 1)
-		e.Join(ch, cluster.HasMembers, protocol.Member{ID: id, Data: `{"user_id":"` + id + `"}`},
+		e.Join(ch, cluster.HasMembers, protocol.Member{ID: id, Data: `{"user_id":"` + id + `"}`}, 0,
 			func(_ cluster.Roster, err error) { joined <- err })
 		if err := receive(t, joined); err != nil {
 			t.Fatal(err)

@@ -28,6 +28,7 @@ func Run(t *testing.T, start func(t *testing.T) cluster.Engine) {
 		{"RosterOncePerAttach", rosterOncePerAttach},
 		{"JoinTwiceCountsOnce", joinTwiceCountsOnce},
 		{"LeaveWhileJoining", leaveWhileJoining},
+		{"NoMoreMembersThanMayBe", func(t *testing.T, n *node) { membersWithin(t, n, n) }},
 		{"VersionsGrowAcrossEmptiness", versionsGrowAcrossEmptiness},
 		{"LastIsInOrderWithEvents", lastIsInOrderWithEvents},
 		{"KeptForATime", keptForATime},
@@ -225,17 +226,21 @@ func (n *node) sign(user string, count int) {
 }
 
 // join joins and waits for the roster.
-func (n *node) join(channel, user string) cluster.Roster {
+func (n *node) join(channel, user string) (r cluster.Roster) {
 	n.t.Helper()
-	var roster cluster.Roster
 	answered := make(chan error, 1)
+	n.joining(channel, user, 0, &r, answered)
+	n.await(answered)
+	return r
+}
+
+// joining joins a channel of at most so many members; answered gets the outcome.
+func (n *node) joining(channel, user string, limit int, roster *cluster.Roster, answered chan<- error) {
 	m := protocol.Member{ID: user, Data: `{"user_id":"` + user + `"}`}
-	n.Join(key(channel), memberFlags, m, func(r cluster.Roster, err error) {
-		roster = r
+	n.Join(key(channel), memberFlags, m, limit, func(r cluster.Roster, err error) {
+		*roster = r
 		answered <- err
 	})
-	n.await(answered)
-	return roster
 }
 
 func ids(list []protocol.Member) (out []string) {
@@ -375,7 +380,7 @@ func joinTwiceCountsOnce(t *testing.T, n *node) {
 func leaveWhileJoining(t *testing.T, n *node) {
 	n.attachAs("p", memberFlags)
 	for range 20 {
-		n.Join(key("p"), memberFlags, protocol.Member{ID: "ann", Data: "{}"}, func(cluster.Roster, error) {})
+		n.Join(key("p"), memberFlags, protocol.Member{ID: "ann", Data: "{}"}, 0, func(cluster.Roster, error) {})
 		n.Leave(key("p"), memberFlags, "ann")
 	}
 	n.join("p", "bob")
@@ -508,7 +513,7 @@ func manyAtOnce(t *testing.T, n *node) {
 			for i := range 50 {
 				n.Occupy(key(name), memberFlags, 1)
 				n.Attach(key(name), func(error) {})
-				n.Join(key(name), memberFlags, protocol.Member{ID: fmt.Sprint(i), Data: "{}"}, func(cluster.Roster, error) {})
+				n.Join(key(name), memberFlags, protocol.Member{ID: fmt.Sprint(i), Data: "{}"}, 0, func(cluster.Roster, error) {})
 				n.Offer(publication(name, "x"))
 				n.Leave(key(name), memberFlags, fmt.Sprint(i))
 				n.Occupy(key(name), memberFlags, 0)

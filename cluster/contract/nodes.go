@@ -2,10 +2,12 @@ package contract
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +27,7 @@ func Nodes(t *testing.T, start func(t *testing.T, n int) []cluster.Engine) {
 		{"CountEventsEverywhere", countEventsEverywhere},
 		{"OneUserOnManyNodes", oneUserOnManyNodes},
 		{"MembersAddUp", membersAddUp},
+		{"NoMoreMembersThanMayBe", func(t *testing.T, n []*node) { membersWithin(t, n[0], n[1]) }},
 		{"LastIsTheSameEverywhere", lastIsTheSameEverywhere},
 		{"OnlineOverNodes", onlineOverNodes},
 		{"TerminateReachesAllNodes", terminateReachesAllNodes},
@@ -145,6 +148,61 @@ func oneUserOnManyNodes(t *testing.T, nodes []*node) {
 	watcher.want("changes", &watcher.members, "+ann", "+bob", "-ann")
 }
 
+// PROTOCOL 2.39a: also where the node that is joined knows nothing of the channel,
+// and whatever the order in which many come at once.
+func membersWithin(t *testing.T, a, b *node) {
+	const limit = 2
+	for _, n := range []*node{a, b} {
+		n.attachAs("p", memberFlags)
+	}
+	outcome := func(n *node, user string) error {
+		answered := make(chan error, 1)
+		n.joining("p", user, limit, new(cluster.Roster), answered)
+		select {
+		case err := <-answered:
+			return err
+		case <-time.After(patience):
+			return errors.New("no answer in time")
+		}
+	}
+	for _, c := range []struct {
+		on   *node
+		user string
+		want error
+	}{{a, "ann", nil}, {a, "bob", nil}, {b, "cy", cluster.ErrFull}, {b, "ann", nil}, {a, "cy", cluster.ErrFull}} {
+		if err := outcome(c.on, c.user); !errors.Is(err, c.want) {
+			t.Fatalf("%s: %v, want %v", c.user, err, c.want)
+		}
+	}
+	a.Leave(key("p"), memberFlags, "bob")
+	b.poll("there is room for cy", func() bool { return outcome(b, "cy") == nil })
+	list, err := a.Members(context.Background(), key("p"))
+	if err != nil || !slices.Equal(ids(list), []string{"ann", "cy"}) {
+		t.Errorf("members %v, %v", list, err)
+	}
+	a.Leave(key("p"), memberFlags, "ann")
+	b.Leave(key("p"), memberFlags, "ann")
+	b.Leave(key("p"), memberFlags, "cy")
+	a.poll("nobody is left", func() bool {
+		list, err := a.Members(context.Background(), key("p"))
+		return err == nil && len(list) == 0
+	})
+	var all sync.WaitGroup
+	var joined atomic.Int64
+	for i := range 10 {
+		all.Go(func() {
+			n := []*node{a, b}[i%2]
+			if outcome(n, fmt.Sprint("user-", i)) == nil {
+				joined.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if joined.Load() != limit {
+		t.Errorf("%d joined at once, of %d who may", joined.Load(), limit)
+	}
+}
+
 // Many users come and go on all nodes at once; rosters and changes add up to the
 // same on each.
 func membersAddUp(t *testing.T, nodes []*node) {
@@ -155,7 +213,7 @@ func membersAddUp(t *testing.T, nodes []*node) {
 			rosters[i] = n.enterKeeping("p", fmt.Sprint("n", i))
 			for j := range 60 {
 				user := fmt.Sprint("u", j%7)
-				n.Join(key("p"), memberFlags, protocol.Member{ID: user, Data: "{}"}, func(cluster.Roster, error) {})
+				n.Join(key("p"), memberFlags, protocol.Member{ID: user, Data: "{}"}, 0, func(cluster.Roster, error) {})
 				if j%3 == 0 {
 					n.join("p", user)
 				}

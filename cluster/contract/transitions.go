@@ -82,7 +82,7 @@ const tracked = cluster.TrackOccupancy | cluster.HasMembers | cluster.TrackMembe
 func (n *transitionNode) occupy(channel string, count int) { n.Occupy(key(channel), tracked, count) }
 
 func (n *transitionNode) enter(channel, user string) {
-	n.Join(key(channel), tracked, protocol.Member{ID: user, Data: `{"user_id":"` + user + `"}`}, func(cluster.Roster, error) {})
+	n.Join(key(channel), tracked, protocol.Member{ID: user, Data: `{"user_id":"` + user + `"}`}, 0, func(cluster.Roster, error) {})
 }
 
 func (n *transitionNode) exit(channel, user string) { n.Leave(key(channel), tracked, user) }
@@ -176,9 +176,9 @@ func onlyWhatIsTracked(n *transitionNode) {
 	n.Occupy(key("quiet"), 0, 0)
 	n.Occupy(cluster.UserKey("app", "ann"), cluster.IsUser, 1)
 	n.Occupy(key("presence-o"), cluster.HasMembers|cluster.TrackMembers, 1)
-	n.Join(key("presence-o"), cluster.HasMembers|cluster.TrackMembers, protocol.Member{ID: "ann"}, func(cluster.Roster, error) {})
+	n.Join(key("presence-o"), cluster.HasMembers|cluster.TrackMembers, protocol.Member{ID: "ann"}, 0, func(cluster.Roster, error) {})
 	n.Occupy(key("presence-p"), cluster.HasMembers|cluster.TrackOccupancy, 1)
-	n.Join(key("presence-p"), cluster.HasMembers|cluster.TrackOccupancy, protocol.Member{ID: "ann"}, func(cluster.Roster, error) {})
+	n.Join(key("presence-p"), cluster.HasMembers|cluster.TrackOccupancy, protocol.Member{ID: "ann"}, 0, func(cluster.Roster, error) {})
 	n.settled()
 	n.wantTold("member_added presence-o ann", "channel_occupied presence-p")
 }

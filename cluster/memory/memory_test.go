@@ -23,7 +23,7 @@ func TestForgetsWhatIsOver(t *testing.T) {
 	ch := protocol.ChannelKey{App: "a", Name: "presence-p"}
 	e.Occupy(ch, 0, 1)
 	e.Attach(ch, nil)
-	e.Join(ch, 0, protocol.Member{ID: "u"}, func(cluster.Roster, error) {})
+	e.Join(ch, 0, protocol.Member{ID: "u"}, 0, func(cluster.Roster, error) {})
 	e.Watch("a", []string{"u"}, func([]string, error) {})
 	e.Leave(ch, 0, "u")
 	e.Unwatch("a", []string{"u"})

@@ -10,12 +10,16 @@ import (
 
 // Join implements cluster.Engine. The state changes at once; the handler hears of
 // it in the order of the changes, since the notice is queued under the same lock.
-func (e *Engine) Join(ch protocol.ChannelKey, f cluster.Flags, m protocol.Member, done func(cluster.Roster, error)) {
+func (e *Engine) Join(ch protocol.ChannelKey, f cluster.Flags, m protocol.Member, limit int, done func(cluster.Roster, error)) {
 	s := e.stripe(ch)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.channel(ch)
 	if _, ok := c.members[m.ID]; !ok {
+		if limit > 0 && len(c.members) >= limit {
+			e.notify(func(cluster.Handler) { done(cluster.Roster{}, cluster.ErrFull) })
+			return
+		}
 		if c.members == nil {
 			c.members = make(map[string]protocol.Member)
 		}

@@ -69,7 +69,7 @@ type operation struct {
 	count   int
 	again   bool // it is to be told here even if it is what was told last
 	join    bool
-	waiting []func(version uint64)
+	waiting []func(outcome)
 }
 
 func (b *batch) full() bool { return b.weight >= batchWeight || b.bytes >= batchBytes }
@@ -93,6 +93,7 @@ func (l *lane) run() {
 		var wait time.Duration
 		if reg.gen > 0 {
 			b, wait = l.build(reg)
+			l.callDue()
 		}
 		if b != nil {
 			l.send(b)
@@ -187,8 +188,23 @@ func (l *lane) encode(st *state, b *batch, now time.Time) (done bool) {
 		return true
 	}
 	st.queued = false
+	if !st.sending {
+		l.due = append(l.due, st.after...)
+		st.after = nil
+	}
 	l.forget(st)
 	return true
+}
+
+// callDue calls what is due, with no lock held.
+func (l *lane) callDue() {
+	l.mu.Lock()
+	due := l.due
+	l.due = nil
+	l.mu.Unlock()
+	for _, f := range due {
+		f()
+	}
 }
 
 // encodeUsers adds what there is to tell of a channel's users. It reports false when
@@ -244,7 +260,7 @@ func encodeUser(st *state, u *member, b *batch) {
 	}
 	u.again = false
 	if u.want {
-		b.add(operation{state: st, member: u, join: true, waiting: u.waiting}, trackedWeight, "j", st.cid, f, u.id, u.data)
+		b.add(operation{state: st, member: u, join: true, waiting: u.waiting}, trackedWeight, "j", st.cid, f, u.id, u.data, u.limit)
 		u.waiting = nil
 	} else if !u.told {
 		delete(st.users, u.id)
@@ -328,7 +344,7 @@ func (l *lane) commit(b *batch, answers []any) {
 			st.told, st.toldAt, st.quiet, st.sending = op.count, now, false, false
 			after, st.after = append(after, st.after...), nil
 		default:
-			op.member.told, op.member.toldAt, op.member.quiet = op.join, now, false
+			op.member.answered(op.join, number(answers[i]) == isFull, now)
 			if u := op.member; !u.told && !u.want && !u.queued && st.users[u.id] == u {
 				delete(st.users, u.id)
 			}
@@ -342,9 +358,28 @@ func (l *lane) commit(b *batch, answers []any) {
 	l.slice.engine.stats.Batches.Add(1)
 	l.slice.engine.stats.Operations.Add(uint64(len(b.ops)))
 	for i := range b.ops {
-		for _, told := range b.ops[i].waiting {
-			told(uint64(number(answers[i])))
+		o := outcome{full: number(answers[i]) == isFull}
+		if !o.full {
+			o.version = uint64(number(answers[i]))
 		}
+		for _, told := range b.ops[i].waiting {
+			told(o)
+		}
+	}
+}
+
+// isFull is apply.lua's answer to a join that it refused.
+const isFull = -1
+
+// answered notes that Redis knows a user now, does no more, or refused to. Who is
+// a member is one for ever: limits are for those who come. The lane's mu is held.
+func (u *member) answered(join, full bool, now time.Time) {
+	u.told, u.toldAt, u.quiet = join && !full, now, false
+	if u.told {
+		u.limit = 0
+	}
+	if full && !u.queued { // else there is a later word
+		u.want = false
 	}
 }
 

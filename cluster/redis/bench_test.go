@@ -66,7 +66,7 @@ func BenchmarkJoin(b *testing.B) {
 		for pb.Next() {
 			i := n.Add(1)
 			m := protocol.Member{ID: fmt.Sprint("u", i), Data: `{"user_id":1,"user_info":{}}`}
-			e.Join(ch(fmt.Sprint("presence-", i%100)), presenceFlags, m, func(cluster.Roster, error) { done <- struct{}{} })
+			e.Join(ch(fmt.Sprint("presence-", i%100)), presenceFlags, m, 0, func(cluster.Roster, error) { done <- struct{}{} })
 			<-done
 		}
 	})

@@ -78,7 +78,7 @@ func (a *actor) subscribe(name, user string) {
 	a.users[name][user]++
 	if a.users[name][user] == 1 {
 		o := a.observer
-		a.engine.Join(key, f, protocol.Member{ID: user, Data: `{"n":1}`}, func(r cluster.Roster, err error) {
+		a.engine.Join(key, f, protocol.Member{ID: user, Data: `{"n":1}`}, 0, func(r cluster.Roster, err error) {
 			if err == nil && r.Members != nil {
 				o.adopt(key, r)
 			}

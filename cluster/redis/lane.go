@@ -28,6 +28,7 @@ type lane struct {
 	busy   bool     // a batch is under way
 	fresh  bool     // since gen changed not everything was told
 	loudAt time.Time
+	due    []func() // to be called: what they waited for needs no telling any more
 }
 
 // state is what this node wants to be true of one channel. The lane's mu guards it.
@@ -55,13 +56,20 @@ type state struct {
 type member struct {
 	id, data string
 	join     uint64 // of the latest Join
+	limit    int    // of members, 0: none; only for who was never one
 	want     bool
 	told     bool
 	toldAt   time.Time
 	quiet    bool
 	again    bool // left and joined before the leave was told, as somebody else
 	queued   bool // in touched
-	waiting  []func(version uint64)
+	waiting  []func(outcome)
+}
+
+// outcome is what became of a join.
+type outcome struct {
+	version uint64 // at which Redis knew the user; 0: the user left before that, or
+	full    bool   // there are as many members as there may be
 }
 
 func newLane(s *slice, index int) *lane {
@@ -108,7 +116,22 @@ func (l *lane) counted(ch protocol.ChannelKey, f func()) {
 		l.mu.Unlock()
 		return
 	}
-	wait := st.queued || st.sending
+	l.mu.Unlock()
+	l.settled(ch, f)
+}
+
+// knows reports whether there is, or was a moment ago, something of a channel here.
+func (l *lane) knows(ch protocol.ChannelKey) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.states[ch] != nil
+}
+
+// settled calls f once Redis has the count of a channel as it is here now.
+func (l *lane) settled(ch protocol.ChannelKey, f func()) {
+	l.mu.Lock()
+	st := l.states[ch]
+	wait := st != nil && (st.queued || st.sending)
 	if wait {
 		st.after = append(st.after, f)
 	}
@@ -118,14 +141,13 @@ func (l *lane) counted(ch protocol.ChannelKey, f func()) {
 	}
 }
 
-// join notes a user. told is called with the version at which Redis knew it, or
-// with 0 when the user left before that.
-func (l *lane) join(ch protocol.ChannelKey, f cluster.Flags, m protocol.Member, id uint64, told func(uint64)) {
+// join notes a user. told is called once Redis knows it, or will not.
+func (l *lane) join(ch protocol.ChannelKey, f cluster.Flags, m protocol.Member, limit int, id uint64, told func(outcome)) {
 	l.mu.Lock()
 	st := l.state(ch, f)
 	u := st.users[m.ID]
 	if u == nil {
-		u = &member{id: m.ID}
+		u = &member{id: m.ID, limit: limit}
 		if st.users == nil {
 			st.users = make(map[string]*member)
 		}
@@ -145,7 +167,7 @@ func (l *lane) join(ch protocol.ChannelKey, f cluster.Flags, m protocol.Member, 
 // no other Join came since.
 func (l *lane) leave(ch protocol.ChannelKey, f cluster.Flags, user string, join uint64) {
 	l.mu.Lock()
-	var waiting []func(uint64)
+	var waiting []func(outcome)
 	if st := l.states[ch]; st != nil {
 		if u := st.users[user]; u != nil && (join == 0 || u.join == join) {
 			waiting, u.waiting = u.waiting, nil
@@ -155,7 +177,7 @@ func (l *lane) leave(ch protocol.ChannelKey, f cluster.Flags, user string, join 
 	}
 	l.mu.Unlock()
 	for _, told := range waiting {
-		told(0)
+		told(outcome{})
 	}
 	poke(l.wake)
 }
@@ -193,6 +215,7 @@ func (l *lane) restart(reg registration) {
 			l.touchUser(st, u)
 		}
 		if st.count == 0 && len(st.users) == 0 {
+			l.due = append(l.due, st.after...)
 			delete(l.states, key)
 			continue
 		}

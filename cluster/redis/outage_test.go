@@ -141,7 +141,7 @@ func enter(e *Engine, o *observer, channel, user string) (answered chan error) {
 	key := ch(channel)
 	e.Occupy(key, presenceFlags, 1)
 	e.Attach(key, func(error) {})
-	e.Join(key, presenceFlags, protocol.Member{ID: user, Data: "{}"}, func(r cluster.Roster, err error) {
+	e.Join(key, presenceFlags, protocol.Member{ID: user, Data: "{}"}, 0, func(r cluster.Roster, err error) {
 		if err == nil && r.Members != nil {
 			o.adopt(key, r)
 		}

@@ -62,14 +62,19 @@ func (t *topic) joining(j *pendingJoin) {
 	t.teller.waiting[t] = struct{}{}
 }
 
-// joinTold notes that Redis knows a user; with version 0, that it never will, since
-// the user left before.
-func (t *topic) joinTold(j *pendingJoin, version uint64) {
+// joinTold notes that Redis knows a user, or never will.
+func (t *topic) joinTold(j *pendingJoin, o outcome) {
 	p := &t.view.presence
-	if version == 0 {
-		p.joins = slices.DeleteFunc(p.joins, func(other *pendingJoin) bool { return other == j })
-	} else {
-		j.version, j.told = version, time.Now()
+	i := slices.Index(p.joins, j)
+	switch {
+	case i < 0: // it was given up
+	case o.version > 0:
+		j.version, j.told = o.version, time.Now()
+	default:
+		p.joins = slices.Delete(p.joins, i, i+1)
+		if o.full {
+			j.done(cluster.Roster{}, cluster.ErrFull)
+		}
 	}
 	t.settle()
 }

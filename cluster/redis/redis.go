@@ -260,7 +260,7 @@ func (e *Engine) Detach(ch protocol.ChannelKey) { e.slice(ch).listener.release(c
 
 // Join implements cluster.Engine. The user is told to Redis while the topic may not
 // be live yet: the roster is read when both are done, and has what was missed.
-func (e *Engine) Join(ch protocol.ChannelKey, f cluster.Flags, m protocol.Member, done func(cluster.Roster, error)) {
+func (e *Engine) Join(ch protocol.ChannelKey, f cluster.Flags, m protocol.Member, limit int, done func(cluster.Roster, error)) {
 	s := e.slice(ch)
 	j := &pendingJoin{id: e.ids.Add(1), flags: f, user: m.ID, done: done, until: time.Now().Add(e.opts.JoinPatience)}
 	t := s.listener.find(ch)
@@ -269,8 +269,8 @@ func (e *Engine) Join(ch protocol.ChannelKey, f cluster.Flags, m protocol.Member
 		return
 	}
 	t.teller.do(func() { t.joining(j) })
-	s.lane(ch).join(ch, f, m, j.id, func(version uint64) {
-		t.teller.do(func() { t.joinTold(j, version) })
+	s.lane(ch).join(ch, f, m, limit, j.id, func(o outcome) {
+		t.teller.do(func() { t.joinTold(j, o) })
 	})
 }
 

@@ -35,14 +35,16 @@ func (e *Engine) Watch(app string, users []string, done func([]string, error)) {
 	e.people.do(w.begin)
 }
 
-// begin asks about those of whom nothing is known, or nobody cared to know.
+// begin asks about those of whom nothing is known, or nobody cared to know, and
+// those whose signing in here may not have come back yet: who watches itself is
+// online.
 func (w *watching) begin() {
 	for _, t := range w.topics {
 		v := &t.view
 		if v.watched++; v.watched == 1 {
 			v.known = false
 		}
-		if v.known || slices.Contains(v.asking, w) {
+		if v.known && !t.slice.lane(t.key).knows(t.key) || slices.Contains(v.asking, w) {
 			continue
 		}
 		v.asking = append(v.asking, w)
@@ -74,18 +76,22 @@ func (w *watching) finish(err error) {
 	done(online, nil)
 }
 
-// askOnline finds out whether a user is signed in. It is called by the people
-// teller.
+// askOnline finds out whether a user is signed in, once Redis knows whether it is
+// here. It is called by the people teller.
 func (t *topic) askOnline() {
+	t.slice.lane(t.key).settled(t.key, func() { t.teller.do(t.askOnlineNow) })
+}
+
+func (t *topic) askOnlineNow() {
 	t.ask(askOnline, func(n int64, _ string, err error) {
 		v := &t.view
-		if err == nil && v.known {
-			t.isOnline(n == 1)
-			return
-		}
 		asking := v.asking
 		v.asking = nil
-		if err == nil {
+		switch {
+		case err != nil:
+		case v.known:
+			t.isOnline(n == 1)
+		default:
 			v.known, v.online = true, n == 1
 		}
 		for _, w := range asking {

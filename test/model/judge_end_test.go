@@ -145,7 +145,7 @@ func (s *story) judgeRosters() (problems []string) {
 			problems = append(problems, x.say(fmt.Sprintf("it knows the members %v, want %v", users, want)))
 		case views[x.ch] != "" && views[x.ch] != v.String():
 			problems = append(problems, x.say("another knows other info of the members: "+views[x.ch]))
-		case len(users) > s.app.memLimit && *nodesFlag == 1: // joins on several nodes at once may exceed it
+		case len(users) > s.app.memLimit:
 			problems = append(problems, x.say("more members than may be"))
 		}
 		views[x.ch] = v.String()

@@ -210,7 +210,7 @@ func (s *story) judgeCached(x *session) (problems []string) {
 		return []string{"a backend never published " + x.cached.String()}
 	}
 	for _, newer := range s.events {
-		if *nodesFlag > 1 { // the newer one may still be on its way to this node, and comes then
+		if s.nodes > 1 { // the newer one may still be on its way to this node, and comes then
 			break
 		}
 		if newer.channel != x.ch || newer.sender != "" || newer.to.IsZero() || newer.to.After(x.asked) {
@@ -320,7 +320,7 @@ func (s *story) begins(order []frame, begin int, x *session) bool {
 		if e == nil {
 			continue
 		}
-		if i < begin && e.from.After(x.began.at) || i >= begin && *nodesFlag == 1 && !e.to.IsZero() && e.to.Before(x.asked) {
+		if i < begin && e.from.After(x.began.at) || i >= begin && s.nodes == 1 && !e.to.IsZero() && e.to.Before(x.asked) {
 			return false
 		}
 	}

@@ -11,12 +11,14 @@
 -- ARGV[10..] operations (cid = "<app>:<channel>"):
 --   a cid count             plain channel: this many subscriptions here now
 --   c cid flags count       tracked channel: the same, with its transitions
---   j cid flags user data   the user has a connection in a presence channel here
+--   j cid flags user data most  the user has a connection in a presence channel
+--     here; one who is no member is refused when there are so many, 0: never
 --   l cid flags user        the user has none any more
 -- flags: 1 occupied/vacated webhooks, 2 presence channel, 4 member webhooks,
 --   8 a signed-in user, 16 counts are published, 32 quiet: told again after data
 --   was lost, no webhooks
--- reply {'OK', r...}: r of j and l is the presence version, of a and c 0;
+-- reply {'OK', r...}: r of j and l is the presence version, of a refused j -1, of
+--   a and c 0;
 --   or {'EPOCH' | 'FENCED' | 'LOST', detail}: nothing was applied
 local call, band = redis.call, bit.band
 local pre, inc = ARGV[1], ARGV[2]
@@ -84,7 +86,7 @@ local function count(cid, fl, n)
   if band(fl, 16) ~= 0 then publishTotal(cid) end
 end
 
-local function join(cid, fl, user, data)
+local function join(cid, fl, user, data, most)
   local pk, f = kP .. cid, 'u' .. user
   local v = call('HGET', pk, f)
   if v then
@@ -95,6 +97,7 @@ local function join(cid, fl, user, data)
     end
     return call('HGET', pk, 'v')
   end
+  if most > 0 and call('HLEN', pk) - 1 >= most then return -1 end -- one field is the version
   local ver = bump(pk)
   call('HSET', pk, f, inc .. ';' .. data)
   if call('HLEN', pk) == 2 then call('PERSIST', pk) end
@@ -138,8 +141,8 @@ while p <= n do
     count(cid, tonumber(ARGV[p + 2]), ARGV[p + 3])
     p = p + 4
   elseif op == 'j' then
-    r = join(cid, tonumber(ARGV[p + 2]), ARGV[p + 3], ARGV[p + 4])
-    p = p + 5
+    r = join(cid, tonumber(ARGV[p + 2]), ARGV[p + 3], ARGV[p + 4], tonumber(ARGV[p + 5]))
+    p = p + 6
   else
     r = leave(cid, tonumber(ARGV[p + 2]), ARGV[p + 3])
     p = p + 4
