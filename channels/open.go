@@ -3,8 +3,6 @@ package channels
 import (
 	"net/url"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"dunlin/apps"
@@ -36,8 +34,7 @@ func (h *Hub) admitConnection(hs transport.Handshake) (*apps.App, *usage, *proto
 		return nil, nil, protocol.ErrReconnect
 	}
 	u := h.usage.of(app.ID)
-	if n := u.connections.Add(1); app.Limits.Connections > 0 && n > int64(app.Limits.Connections) {
-		u.connections.Add(-1)
+	if !u.enter(h.engine, app.Limits.Connections) {
 		return nil, nil, protocol.ErrOverQuota
 	}
 	return app, u, nil
@@ -76,22 +73,6 @@ func originAllowed(patterns []string, origin string) bool {
 		}
 	}
 	return false
-}
-
-// usage is what an app uses of this node. It outlives changes of the app.
-type usage struct {
-	connections atomic.Int64
-}
-
-// usages finds the usage of an app by its id. Apps are few: none is forgotten.
-type usages struct{ byApp sync.Map }
-
-func (u *usages) of(app string) *usage {
-	if v, ok := u.byApp.Load(app); ok {
-		return v.(*usage)
-	}
-	v, _ := u.byApp.LoadOrStore(app, &usage{})
-	return v.(*usage)
 }
 
 // probation is a session that has to show that it may be here (PROTOCOL 1.40).

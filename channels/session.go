@@ -116,7 +116,7 @@ func (x *session) Closed(error) {
 	}
 	x.subs = subscriptions{}
 	x.signout()
-	x.usage.connections.Add(-1)
+	x.usage.exit(x.shard.hub.engine)
 	s := x.shard
 	last := len(s.sessions) - 1
 	s.sessions[x.place] = s.sessions[last]

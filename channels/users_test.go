@@ -3,6 +3,7 @@ package channels
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -246,6 +247,41 @@ func TestAppLimitsOnConnections(t *testing.T) {
 		t.Errorf("after the first left: %v", bad)
 	}
 }
+
+// What other nodes have counts, whichever node is asked.
+func TestConnectionsElsewhereCount(t *testing.T) {
+	t.Parallel()
+	told := &countingEngine{Engine: memory.New(memory.Options{})}
+	w := newWorld(t, 1, func(o *Options, a *apps.App) {
+		o.Engine, a.Limits.Connections = told, 3
+	})
+	w.hub.Begin()
+	w.hub.Elsewhere("1", 2)
+	hs := transport.Handshake{OnPath: true, Key: "key", Query: "protocol=7"}
+	first, bad := w.try(0, hs)
+	if bad != nil {
+		t.Fatal(bad)
+	}
+	if _, bad := w.try(0, hs); codeOf(bad) != 4004 {
+		t.Errorf("the fourth of all: %v", bad)
+	}
+	w.hub.Elsewhere("1", 1)
+	if _, bad := w.try(0, hs); bad != nil {
+		t.Errorf("after one left elsewhere: %v", bad)
+	}
+	first.leaveAll()
+	if want := []int{0, 1, 2, 1}; !slices.Equal(told.counts, want) {
+		t.Errorf("the engine was told %v, want %v", told.counts, want)
+	}
+}
+
+// countingEngine notes what it is told of connections.
+type countingEngine struct {
+	cluster.Engine
+	counts []int
+}
+
+func (e *countingEngine) Connections(_ string, count int) { e.counts = append(e.counts, count) }
 
 // A delivery allocates nothing.
 func TestFanOutAllocations(t *testing.T) {

@@ -107,11 +107,11 @@ func UserKey(app, user string) protocol.ChannelKey {
 func UserOf(ch protocol.ChannelKey) string { return strings.TrimPrefix(ch.Name, userPrefix) }
 
 // Engine shares state between nodes. All methods may be called from any
-// goroutine. Occupy, Attach, Detach, Join, Leave, Last, Watch and Unwatch never
-// block and never call the Handler or a callback inside the call; the caller may
-// hold locks, under which it makes the calls for one channel in order. The others
-// are called without locks: Offer does not block but may call the Handler, the
-// rest may block as well.
+// goroutine. Occupy, Attach, Detach, Join, Leave, Last, Watch, Unwatch and
+// Connections never block and never call the Handler or a callback inside the call;
+// the caller may hold locks, under which it makes the calls for one channel in
+// order. The others are called without locks: Offer does not block but may call the
+// Handler, the rest may block as well.
 //
 // The engine is told desired state, not increments: "this node now has 3
 // subscriptions". What is told twice counts once.
@@ -156,6 +156,10 @@ type Engine interface {
 
 	// Unwatch undoes one Watch of each user.
 	Unwatch(app string, users []string)
+
+	// Connections says that this node now has count connections of an app. From the
+	// first call on the Handler hears how many the other nodes have.
+	Connections(app string, count int)
 
 	// Publish delivers events in their order, all or none: on an error nothing was
 	// published. It waits at most until ctx ends. Receipts stand in the order of p;
@@ -203,6 +207,9 @@ type Handler interface {
 	Resync(ch protocol.ChannelKey, r Roster)
 	// Count says how many subscriptions a channel with CountEvents has over all nodes.
 	Count(ch protocol.ChannelKey, count int)
+	// Elsewhere says how many connections of an app other nodes have. An engine that
+	// has no others never says so.
+	Elsewhere(app string, connections int)
 	// Online says that a watched user signed in first, or left last.
 	Online(app, user string, online bool)
 	// Terminate ends the local connections signed in as user.

@@ -73,6 +73,7 @@ type node struct {
 	online   []string // "user true"
 	ended    []string
 	counts   []int
+	others   []string // "app connections"
 }
 
 func (n *node) Event(ch protocol.ChannelKey, m cluster.Message) {
@@ -118,6 +119,12 @@ func (n *node) Count(_ protocol.ChannelKey, count int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.counts = append(n.counts, count)
+}
+
+func (n *node) Elsewhere(app string, connections int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.others = append(n.others, fmt.Sprint(app, " ", connections))
 }
 
 func (n *node) Terminate(_, user string) {

@@ -31,6 +31,7 @@ func Nodes(t *testing.T, start func(t *testing.T, n int) []cluster.Engine) {
 		{"LastIsTheSameEverywhere", lastIsTheSameEverywhere},
 		{"OnlineOverNodes", onlineOverNodes},
 		{"TerminateReachesAllNodes", terminateReachesAllNodes},
+		{"ConnectionsElsewhere", connectionsElsewhere},
 		{"NodeLeaves", nodeLeaves},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -320,6 +321,42 @@ func terminateReachesAllNodes(t *testing.T, nodes []*node) {
 	}
 	for _, n := range nodes {
 		n.want("terminated", &n.ended, "ann")
+	}
+}
+
+// A node hears of the others and never counts itself, however its own number moves;
+// and no list of channels shows any of it.
+func connectionsElsewhere(t *testing.T, nodes []*node) {
+	others := func(n *node, want string) {
+		t.Helper()
+		n.eventually("elsewhere "+want, func() bool { return len(n.others) > 0 && n.others[len(n.others)-1] == want })
+	}
+	nodes[0].Connections("app", 5)
+	for range 20 {
+		nodes[1].Connections("app", 700)
+		nodes[1].Connections("app", 0)
+	}
+	others(nodes[1], "app 5") // without one of its own
+	nodes[1].Connections("app", 70)
+	nodes[2].Connections("app", 1)
+	others(nodes[0], "app 71")
+	others(nodes[1], "app 6")
+	others(nodes[2], "app 75")
+	nodes[0].Connections("app", 3)
+	others(nodes[1], "app 4")
+	nodes[2].Connections("another", 9)
+	list, err := nodes[0].Channels(context.Background(), "app", "", cluster.WantSubscriptions)
+	if err != nil || len(list) != 0 {
+		t.Errorf("channels %v, %v", list, err)
+	}
+	if err := nodes[1].stop(); err != nil {
+		t.Error(err)
+	}
+	others(nodes[0], "app 1")
+	nodes[0].mu.Lock()
+	defer nodes[0].mu.Unlock()
+	if slices.Contains(nodes[0].others, "app 5") {
+		t.Errorf("a node was told of itself: %q", nodes[0].others)
 	}
 }
 

@@ -205,6 +205,9 @@ func (e *Engine) edge(p place, came bool) {
 	}
 }
 
+// Connections implements cluster.Engine: there are none elsewhere.
+func (e *Engine) Connections(string, int) {}
+
 // Attach implements cluster.Engine: events of all channels reach the handler.
 func (e *Engine) Attach(ch protocol.ChannelKey, _ func(error)) bool {
 	s := e.stripe(ch)

@@ -96,18 +96,19 @@ func (l *listener) asking() bool {
 
 // askSome asks one batch. It reports false when that has to be tried again.
 func (l *listener) askSome() bool {
+	reg, _ := l.slice.state()
 	l.mu.Lock()
 	n := min(len(l.toAsk), questionsAtOnce)
 	list := append([]*question(nil), l.toAsk[:n]...)
 	l.toAsk = append([]*question(nil), l.toAsk[n:]...)
-	args := []any{l.slice.pre, l.slice.engine.client.PublishCommand(), l.inbox}
+	args := []any{l.slice.pre, l.slice.engine.client.PublishCommand(), l.inbox, reg.inc}
 	for _, q := range list {
 		if l.questions[q.token] == q && q.topic.live {
 			args = append(args, string(q.kind), q.token, cidOf(q.topic.key))
 		}
 	}
 	l.mu.Unlock()
-	if len(args) == 3 {
+	if len(args) == 4 {
 		return true
 	}
 	ctx, cancel := context.WithTimeout(l.slice.engine.life, commandTime)
@@ -189,8 +190,15 @@ func (t *topic) askMissed() {
 
 // askCount tells a channel's count as it is.
 func (t *topic) askCount() {
-	t.ask(askCount, func(n int64, _ string, err error) {
-		if err == nil && n > 0 {
+	t.ask(askCount, func(n int64, own string, err error) {
+		switch mine, ok := decodeNumber(own); {
+		case err != nil:
+		case t.isConnections():
+			if ok {
+				t.view.mine = mine
+				t.elsewhere(int(n))
+			}
+		case n > 0:
 			t.counted(int(n))
 		}
 	})

@@ -15,7 +15,7 @@ import (
 //	E  an event: see appendEvent
 //	A  version ':' length of the user's id ':' id data       the user came
 //	R  version ':' id                                        the user left
-//	S  count                                                 of all subscriptions
+//	S  count [':' own ':' incarnation]                       of all subscriptions, and of who says so
 //	O  '1' or '0'                                            the user is signed in
 //
 // and on the control topic

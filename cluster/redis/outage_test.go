@@ -100,6 +100,8 @@ func (o *observer) Terminate(_, user string) {
 	o.ended = append(o.ended, user)
 }
 
+func (o *observer) Elsewhere(string, int) {}
+
 func (o *observer) Forgotten(protocol.ChannelKey, *protocol.Frame) {}
 
 func (o *observer) in(ch protocol.ChannelKey) (list []string) {

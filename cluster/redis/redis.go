@@ -101,6 +101,8 @@ type Engine struct {
 	end     context.CancelFunc
 	running sync.WaitGroup
 
+	limited sync.Map // apps whose connections are counted
+
 	ids   atomic.Uint64 // of joins and questions
 	kept  atomic.Uint64 // identities of kept events
 	stats Stats

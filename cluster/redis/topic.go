@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"strings"
 	"time"
 
 	"dunlin/protocol"
@@ -128,6 +129,7 @@ type view struct {
 	last  uint64 // identity of the last kept event that was told
 
 	count int // that was told last; -1: none
+	mine  int // of the connections of an app, those that are this node's
 
 	// Users
 	watched int  // Watch less Unwatch
@@ -154,6 +156,9 @@ func (t *topic) becameLive(again bool, waiting []func(error)) {
 		return
 	}
 	t.refresh()
+	if t.isConnections() {
+		t.askCount()
+	}
 }
 
 // catchUp finds out what may have been missed. Events of other than cache channels
@@ -166,6 +171,10 @@ func (t *topic) catchUp() {
 	}
 	if v.watched > 0 {
 		t.askOnline()
+	}
+	if t.isConnections() {
+		t.askCount()
+		return
 	}
 	t.slice.lane(t.key).counted(t.key, func() { t.teller.do(t.askCount) })
 }
@@ -190,11 +199,23 @@ func (t *topic) message(text string) {
 			t.changed(c)
 		}
 	case kindCount:
-		if n, ok := decodeNumber(body); ok {
-			t.counted(n)
-		}
+		t.countMessage(body)
 	case kindOnline:
 		t.isOnline(body == "1")
+	}
+}
+
+// countMessage takes a count, which says as well whose change made it.
+func (t *topic) countMessage(body string) {
+	total, rest, _ := strings.Cut(body, ":")
+	own, inc, _ := strings.Cut(rest, ":")
+	n, ok := decodeNumber(total)
+	switch {
+	case !ok:
+	case t.isConnections():
+		t.connectionsMessage(n, own, inc)
+	default:
+		t.counted(n)
 	}
 }
 

@@ -164,7 +164,7 @@ var appTable = newTable("DUNLIN_APP_", nil,
 		func(a *appDraft) *[]apps.Webhook { return &a.Webhooks }),
 
 	set("limits.connections", limit, "0",
-		"Open connections of the app on this node. More are refused with 4004.",
+		"Open connections of the app, on all nodes together. More are refused with 4004.",
 		func(a *appDraft) *int { return &a.Limits.Connections }),
 	set("limits.client_events_per_second", limit, "10",
 		"Client events of one connection per second, and at once. More are refused with `pusher:error` 4301.",

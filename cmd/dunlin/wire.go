@@ -85,6 +85,7 @@ func (p *Program) Start() error {
 	if err := p.engine.Start(p.hub); err != nil {
 		return errors.Join(fmt.Errorf("starting the engine: %w", err), p.hooks.stop())
 	}
+	p.hub.Begin()
 	if err := p.startOps(); err != nil {
 		return errors.Join(fmt.Errorf("listening for operators: %w", err), p.engine.Close(), p.hooks.stop())
 	}

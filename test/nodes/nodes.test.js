@@ -3,17 +3,18 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { Redis, Server, newApp } from '../clients/harness.js'
-import { Backend, answer, collect, newClient, newSDK, refusal, settled, subscribed, within } from '../clients/support.js'
+import { Backend, Inbox, answer, collect, connected, newClient, newSDK, refusal, settled, subscribed, within } from '../clients/support.js'
 
 const memberEvents = ['pusher:member_added', 'pusher:member_removed']
 
 describe('three nodes on one Redis', () => {
   const app = newApp('app-id', { client_events: true, watchlist_events: true, subscription_count_events: true })
+  const few = newApp('few', { limits: { connections: 2 } })
   let redis, nodes, a, b, sdk, backend
 
   before(async () => {
     redis = await new Redis().start()
-    nodes = [1, 2, 3].map(() => new Server(app).sharing(redis))
+    nodes = [1, 2, 3].map(() => new Server(app, few).sharing(redis))
     await Promise.all(nodes.map((node) => node.start()))
     const [, , c] = nodes
     ;[a, b] = nodes
@@ -145,6 +146,27 @@ describe('three nodes on one Redis', () => {
     for (const end of ends) await end.next('disconnected')
     await settled(stays)
     assert.equal(stays.connection.state, 'connected')
+  })
+
+  /** Connects to a node until that ends as wanted: nodes hear of each other's connections a moment later. */
+  async function connectUntil(t, node, code) {
+    for (;;) {
+      const client = newClient(t, node, few)
+      const outcome = new Inbox()
+      client.connection.bind('connected', () => outcome.put(undefined))
+      client.connection.bind('error', ({ error }) => outcome.put(error?.data?.code))
+      if ((await outcome.next('outcome')) === code) return
+      client.disconnect()
+    }
+  }
+
+  test('limits.connections counts the connections of all nodes (PROTOCOL 1.35)', async (t) => {
+    const onA = await connected(newClient(t, a, few))
+    await connected(newClient(t, b, few))
+    await within('refusal', connectUntil(t, nodes[2], 4004))
+    onA.disconnect()
+    await within('a free place', connectUntil(t, nodes[2], undefined))
+    await within('refusal', connectUntil(t, a, 4004))
   })
 
   test('a forged request is refused by every node (PROTOCOL 5.2)', async () => {

@@ -48,11 +48,11 @@ local function bump(pk)
 end
 
 -- Node counts are read once a call: which nodes there are does not change in it.
-local function publishTotal(cid)
+local function publishTotal(cid, mine)
   incs = incs or call('ZRANGE', pre .. 'hb', 0, -1)
   local n = 0
   for i = 1, #incs do n = n + tonumber(call('HGET', pre .. 'nc:' .. incs[i], cid) or 0) end
-  call(pub, kC .. cid, 'S' .. n)
+  call(pub, kC .. cid, 'S' .. n .. ':' .. mine .. ':' .. inc)
 end
 
 local function hook(name, cid, user)
@@ -83,7 +83,7 @@ local function count(cid, fl, n)
       if band(fl, 8) ~= 0 then call(pub, kC .. cid, 'O1') end
     end
   end
-  if band(fl, 16) ~= 0 then publishTotal(cid) end
+  if band(fl, 16) ~= 0 then publishTotal(cid, n) end
 end
 
 local function join(cid, fl, user, data, most)

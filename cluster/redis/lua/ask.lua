@@ -2,15 +2,15 @@
 -- answer stands in order with the messages of the channel that it is about.
 -- KEYS[1] <pre>e  (routes the call)
 -- ARGV[1] pre  ARGV[2] publish command  ARGV[3] the node's topic
--- ARGV[4..] triples: kind token cid
+-- ARGV[4] the node's incarnation  ARGV[5..] triples: kind token cid
 --   kind L  the last event:         message L<token>:<ms left>:<event>, -2: none
---        S  all subscriptions:      message S<token>:<count>:
+--        S  all subscriptions:      message S<token>:<count>:<the node's own>
 --        O  is the user signed in:  message O<token>:<0 or 1>:
 -- reply: how many listened to the last answer
 local call = redis.call
 local pre, pub = ARGV[1], ARGV[2]
 local listeners = 0
-for p = 4, #ARGV, 3 do
+for p = 5, #ARGV, 3 do
   local kind, cid = ARGV[p], ARGV[p + 2]
   local n, body = 0, ''
   if kind == 'L' then
@@ -19,6 +19,7 @@ for p = 4, #ARGV, 3 do
     for _, inc in ipairs(call('ZRANGE', pre .. 'hb', 0, -1)) do
       n = n + tonumber(call('HGET', pre .. 'nc:' .. inc, cid) or 0)
     end
+    body = call('HGET', pre .. 'nc:' .. ARGV[4], cid) or '0'
   else
     n = call('EXISTS', pre .. 'o:' .. cid)
   end
