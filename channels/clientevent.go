@@ -78,7 +78,10 @@ func (x *session) held(e *entry, full func(*mailbox.Box[command]) bool) bool {
 // it, one client could make more frames than loops can write. It has to wait, and
 // sooner than the sender of client events: publishers are to find room.
 func (x *session) moved(e *entry) {
-	if e.roster != nil || e.counter != nil {
+	e.mu.Lock()
+	told := e.roster != nil || e.counts()
+	e.mu.Unlock()
+	if told {
 		x.held(e, (*mailbox.Box[command]).HalfFull)
 	}
 }

@@ -51,7 +51,7 @@ func (h *Hub) Count(ch protocol.ChannelKey, count int) {
 		return
 	}
 	defer e.mu.Unlock()
-	if e.counter == nil {
+	if !e.counts() {
 		return
 	}
 	tell, wait := e.counter.change(h.opts.Now(), count)
@@ -66,7 +66,7 @@ func (h *Hub) countDue(e *entry) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.counter.due(h.opts.Now())
-	if !e.gone {
+	if !e.gone && e.counts() {
 		h.tellCount(e)
 	}
 }

@@ -27,12 +27,12 @@ type stripe struct {
 // the node has subscriptions to it, joining ones included.
 type entry struct {
 	// Static after construction
-	key   protocol.ChannelKey
-	kind  protocol.Kind
-	flags cluster.Flags
+	key  protocol.ChannelKey
+	kind protocol.Kind
 
 	mu sync.Mutex
 	// Guarded by mu
+	flags   cluster.Flags
 	gone    bool      // no longer in the directory: look again
 	mask    uint64    // bit i: loop i has a room
 	serial  uint64    // of the latest message
@@ -41,7 +41,7 @@ type entry struct {
 	attach  int       // numbers the calls of Attach, so that late answers are known
 	waiting []waiter  // subscriptions that can not begin yet
 	roster  *roster   // presence channels only
-	counter *counter  // only where the app wants subscription count events
+	counter *counter  // not nil where the app wants, or wanted, subscription count events
 	last    lastEvent // cache channels only
 }
 
@@ -109,18 +109,28 @@ func (d *directory) acquire(key protocol.ChannelKey, kind protocol.Kind, flags c
 		if s.entries[key] == nil {
 			// The name is part of a whole message: keep the name alone.
 			key.Name = strings.Clone(key.Name)
-			e := &entry{key: key, kind: kind, flags: flags}
+			e := &entry{key: key, kind: kind}
 			if kind.Is(protocol.Presence) {
 				e.roster = newRoster()
 			}
-			if flags&cluster.CountEvents != 0 {
-				e.counter = &counter{}
-			}
+			e.setFlags(flags)
 			s.entries[key] = e
 		}
 		s.mu.Unlock()
 	}
 }
+
+// setFlags sets how the engine is to treat the channel. The entry is locked, or
+// nobody knows it yet.
+func (e *entry) setFlags(f cluster.Flags) {
+	e.flags = f
+	if e.counts() && e.counter == nil {
+		e.counter = &counter{}
+	}
+}
+
+// counts reports whether subscribers are told how many they are. The entry is locked.
+func (e *entry) counts() bool { return e.flags&cluster.CountEvents != 0 }
 
 // tidy removes an entry that nobody needs. e is not locked.
 func (d *directory) tidy(e *entry) {

@@ -11,7 +11,7 @@ import (
 func (x *session) join(name string, kind protocol.Kind, m protocol.Member) *protocol.Error {
 	s, h := x.shard, x.shard.hub
 	s.mutating = true
-	e := h.dir.acquire(protocol.ChannelKey{App: x.app.ID, Name: name}, kind, x.flagsOf(name, kind))
+	e := h.dir.acquire(protocol.ChannelKey{App: x.app.ID, Name: name}, kind, flagsOf(x.app, name, kind))
 	if e.roster != nil && e.roster.full(m.ID, x.app.Limits.PresenceMembers) {
 		refs := e.refs
 		e.mu.Unlock()
@@ -45,23 +45,6 @@ func (x *session) join(name string, kind protocol.Kind, m protocol.Member) *prot
 	s.mutating = false
 	x.moved(e)
 	return nil
-}
-
-// flagsOf is how the engine is to treat a channel.
-func (x *session) flagsOf(name string, kind protocol.Kind) (f cluster.Flags) {
-	if x.app.Hears(protocol.HookOccupied|protocol.HookVacated, name) {
-		f |= cluster.TrackOccupancy
-	}
-	if kind.Is(protocol.Presence) {
-		if x.app.Hears(protocol.HookMemberAdded|protocol.HookMemberRemoved, name) {
-			f |= cluster.TrackMembers
-		}
-		return f | cluster.HasMembers
-	}
-	if x.app.SubscriptionCountEvents && !kind.Is(protocol.User) {
-		f |= cluster.CountEvents // PROTOCOL 2.50
-	}
-	return f
 }
 
 // attach asks for a channel's events. The entry is locked.
@@ -149,8 +132,8 @@ func (s *Shard) begin(sub *subscription, err error) {
 	s.mutating = true
 	sub.entry.mu.Lock()
 	s.admit(sub)
-	if c := sub.entry.counter; c != nil && c.count > 0 { // it was not there when the count was told
-		sub.conn.Send(protocol.SubscriptionCount(name, c.count))
+	if e := sub.entry; e.counts() && e.counter.count > 0 { // it was not there when the count was told
+		sub.conn.Send(protocol.SubscriptionCount(name, e.counter.count))
 	}
 	sub.entry.mu.Unlock()
 	s.mutating = false

@@ -102,7 +102,7 @@ func (s *Shard) endProbation() {
 			break
 		}
 		n++
-		if x := p.session; !x.authorized && !x.closing {
+		if x := p.session; x.app.AuthorizedConnections && !x.authorized && !x.closing {
 			x.close(protocol.ErrUnauthorized)
 		}
 	}

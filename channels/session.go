@@ -15,7 +15,7 @@ import (
 type session struct {
 	shard  *Shard
 	conn   transport.Conn
-	app    *apps.App
+	app    *apps.App // changes with a reload
 	usage  *usage
 	subs   subscriptions
 	events bucket             // of client events

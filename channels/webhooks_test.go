@@ -96,7 +96,7 @@ func TestFlagsFollowWebhooks(t *testing.T) {
 		hook.Types, hook.Prefix, hook.Suffix = c.types, c.prefix, c.suffix
 		x := &session{app: &apps.App{Webhooks: []apps.Webhook{hook}}}
 		for channel, want := range map[string]cluster.Flags{"room": c.public, "presence-p": c.presence, "#server-to-user-1": 0} {
-			if got := x.flagsOf(channel, protocol.KindOf(channel)); got != want {
+			if got := flagsOf(x.app, channel, protocol.KindOf(channel)); got != want {
 				t.Errorf("%s: %s has flags %b, want %b", name, channel, got, want)
 			}
 		}

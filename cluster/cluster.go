@@ -23,8 +23,9 @@ var ErrUnavailable = errors.New("engine unavailable")
 // it may have.
 var ErrFull = errors.New("the channel has all the members that it may have")
 
-// Flags say how the engine is to treat a channel. They are fixed by its first
-// subscription on a node and the same in all calls until its last is gone.
+// Flags say how the engine is to treat a channel. They are the same in all calls
+// from its first subscription on a node to its last, unless the app is changed
+// meanwhile; then an engine may go on with the first until the last is gone.
 type Flags uint8
 
 const (

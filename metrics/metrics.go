@@ -26,13 +26,14 @@ const (
 	DropEventQuota                // API requests refused: events per second (403)
 	DropReadQuota                 // API requests refused: read requests per second (403)
 	DropCache                     // last events dropped before their time: cache.max_bytes
+	DropApp                       // connections closed because their app was removed (4001) or disabled (4003)
 	dropCount
 )
 
 var dropNames = [dropCount]string{
 	"slow", "pong_timeout", "handshake_timeout", "bad_request", "framing", "too_big", "invalid_utf8",
 	"file_limit", "panic", "refused", "client_event_rate", "client_event_backlog", "publish_backlog", "drain",
-	"event_quota", "read_quota", "cache",
+	"event_quota", "read_quota", "cache", "app",
 }
 
 func (d Drop) String() string { return dropNames[d] }

@@ -30,6 +30,7 @@ type Options struct {
 	Webhooks    webhooks.Queue    // nil: nothing is told of it
 	HookMetrics *metrics.Webhooks // nil: none
 	AdminToken  *protocol.Secret  // nil: the admin interface is off
+	Reloads     *metrics.Reloads  // nil: none
 }
 
 // Server answers operators. Its methods may be called from any goroutine.
@@ -113,6 +114,9 @@ func registry(o Options) *prometheus.Registry {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if o.HookMetrics != nil {
 		r.MustRegister(o.HookMetrics)
+	}
+	if o.Reloads != nil {
+		r.MustRegister(o.Reloads)
 	}
 	return r
 }

@@ -27,6 +27,8 @@ type Config struct {
 	Apps     []*apps.App
 
 	Warnings []string // for the operator; nothing that stops the start
+
+	settings layer // of the server, as they were applied
 }
 
 // ServerConfig is the port that clients and backends use.
@@ -42,6 +44,7 @@ type ServerConfig struct {
 	MaxRequestBytes  int
 	MaxPendingBytes  int
 	Drain            time.Duration
+	Watch            bool // reload when a file changes
 }
 
 // OpsConfig is the port for operators: metrics and health.

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"crypto/sha256"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 	"regexp"
@@ -47,6 +49,32 @@ func readFile(name string) ([]byte, error) {
 	}
 	return data, err
 }
+
+// readings is what was read of files, and whether that went well.
+type readings struct {
+	names []string
+	sum   [sha256.Size]byte
+}
+
+// recorder notes what is read.
+type recorder struct {
+	names []string
+	sum   hash.Hash
+}
+
+// recorded is the same environment, with a recorder of the files that are read.
+func (e *environment) recorded() (*environment, *recorder) {
+	r := &recorder{sum: sha256.New()}
+	read := func(name string) ([]byte, error) {
+		data, err := e.readFile(name)
+		r.names = append(r.names, name)
+		fmt.Fprintf(r.sum, "%q %v %d\n%s", name, err, len(data), data)
+		return data, err
+	}
+	return &environment{vars: e.vars, readFile: read}, r
+}
+
+func (r *recorder) readings() readings { return readings{r.names, [sha256.Size]byte(r.sum.Sum(nil))} }
 
 // lookup returns a setting's variable. An empty one counts as not set, which is
 // how compose files leave a variable out. So does what Kubernetes sets.
@@ -153,5 +181,9 @@ func overlay(cfg *Config, file, env, flags layer) {
 	for path, value := range flags {
 		v.Set(path, value)
 	}
-	serverTable.apply(cfg, func(path string) (any, bool) { return v.Get(path), true })
+	cfg.settings = layer{}
+	serverTable.apply(cfg, func(path string) (any, bool) {
+		cfg.settings[path] = v.Get(path)
+		return cfg.settings[path], true
+	})
 }

@@ -18,6 +18,7 @@ type setting[T any] struct {
 	env    []string
 	flag   string // "": it has none
 	needed bool   // has no default
+	live   bool   // a reload changes it in a running server
 	later  bool   // any value but the default is a mistake in this version
 	hidden bool   // a name kept for later, without a shape yet
 

@@ -54,12 +54,12 @@ func TestDefaults(t *testing.T) {
 	if s := got.Engine.Redis.URL.Reveal(); s != "redis://127.0.0.1:6379/0" {
 		t.Errorf("engine.redis.url: %q", s)
 	}
-	got.Engine.Redis.URL, got.Apps[0].Secrets = nil, nil // not comparable
+	got.Engine.Redis.URL, got.Apps[0].Secrets, got.settings = nil, nil, nil // not comparable
 	want := &Config{
 		File: "c.yaml",
 		Server: ServerConfig{
 			Host: []string{"127.0.0.1"}, Port: 6001, Transport: "auto", HandshakeTimeout: 10 * time.Second, ActivityTimeout: 2 * time.Minute,
-			MaxMessageBytes: 100 << 10, MaxRequestBytes: 1 << 20, MaxPendingBytes: 1 << 20, Drain: 10 * time.Second,
+			MaxMessageBytes: 100 << 10, MaxRequestBytes: 1 << 20, MaxPendingBytes: 1 << 20, Drain: 10 * time.Second, Watch: true,
 		},
 		Ops:    OpsConfig{Enabled: true, Host: "127.0.0.1", Port: 9601},
 		Engine: EngineConfig{Type: "memory", Redis: RedisConfig{Prefix: "dunlin", Lease: 8 * time.Second}},

@@ -3,6 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
 
 	"github.com/spf13/cobra"
 )
@@ -31,7 +35,13 @@ func (c *cli) serveCommand() *cobra.Command {
 
 // serve runs the server until ctx ends.
 func (c *cli) serve(ctx context.Context, src sources) error {
-	cfg, err := c.load(src)
+	hangups := make(chan os.Signal, 1) // before anything else: it must not end the process
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	start := src
+	var read *recorder
+	start.env, read = src.env.recorded()
+	cfg, err := c.load(start)
 	if err != nil {
 		return err
 	}
@@ -54,5 +64,9 @@ func (c *cli) serve(ctx context.Context, src sources) error {
 		log.Info("listening", "address", a.String())
 	}
 	warnExamples(log, cfg.Apps, addrs)
+	r := newReloader(src, cfg, read.readings(), p, log)
+	var reloading sync.WaitGroup
+	reloading.Go(func() { r.run(ctx, hangups) })
+	defer reloading.Wait()
 	return p.Wait(ctx)
 }

@@ -27,6 +27,7 @@ type Program struct {
 	cfg      *Config
 	log      *slog.Logger
 	counters *metrics.Set
+	reloads  *metrics.Reloads
 	apps     *apps.Registry
 	hooks    *hookParts
 	engine   cluster.Engine
@@ -43,7 +44,7 @@ type Program struct {
 type listenFunc func([]transport.Address, transport.Options, transport.NewHandler) (transport.Server, error)
 
 func newProgram(cfg *Config, log *slog.Logger) (*Program, error) {
-	p := &Program{cfg: cfg, log: log, counters: metrics.New(), apps: apps.NewRegistry(cfg.Apps...), listen: transports[cfg.Server.Transport]}
+	p := &Program{cfg: cfg, log: log, counters: metrics.New(), reloads: metrics.NewReloads(time.Now()), apps: apps.NewRegistry(cfg.Apps...), listen: transports[cfg.Server.Transport]}
 	if p.listen == nil {
 		return nil, fmt.Errorf("transport %q is not available on this system", cfg.Server.Transport)
 	}
@@ -123,6 +124,7 @@ func (p *Program) startOps() (err error) {
 	p.ops, err = ops.Start(a.Network, a.Address, ops.Options{
 		Metrics: p.counters, Ready: p.hub.Ready, Version: version, Log: p.log,
 		Webhooks: p.hooks.queue, HookMetrics: p.hooks.counters, AdminToken: p.cfg.Ops.AdminToken,
+		Reloads: p.reloads,
 	})
 	if err == nil {
 		p.log.Info("serving operators", "address", p.ops.Addr().String())
@@ -134,6 +136,13 @@ func (p *Program) closeOps() {
 	if p.ops != nil {
 		p.ops.Close()
 	}
+}
+
+// Reload puts the apps of another configuration in place of the present ones, all at
+// once. Nothing else of it counts.
+func (p *Program) Reload(cfg *Config) {
+	p.apps.Replace(cfg.Apps)
+	p.hub.Reload()
 }
 
 // Addrs returns the addresses that clients connect to.

@@ -78,6 +78,7 @@ func RemoveBinary() {
 type Server struct {
 	Addr string // host:port of clients and backends
 	Ops  string // host:port of operators
+	File string // its configuration
 	API  *client.API
 
 	t    testing.TB
@@ -93,6 +94,7 @@ type Server struct {
 // Options of Start. Zero values are defaults.
 type Options struct {
 	Config string   // YAML; DefaultConfig
+	File   string   // has the configuration already, in place of Config
 	Env    []string // "NAME=value", beside the test's own
 	Args   []string // after "serve --config FILE"
 	Wrap   []string // a command that runs the binary, such as prlimit
@@ -108,12 +110,15 @@ func Start(t testing.TB, o Options) *Server {
 	if o.Config == "" {
 		o.Config = DefaultConfig
 	}
-	file := filepath.Join(t.TempDir(), "apps.yaml")
-	if err := os.WriteFile(file, []byte(o.Config), 0o600); err != nil {
-		t.Fatal(err)
+	file := o.File
+	if file == "" {
+		file = filepath.Join(t.TempDir(), "apps.yaml")
+		if err := os.WriteFile(file, []byte(o.Config), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	args := append(append(append([]string{}, o.Wrap...), bin, "serve", "--config", file), o.Args...)
-	s := &Server{t: t, cmd: exec.Command(args[0], args[1:]...), done: make(chan struct{})}
+	s := &Server{File: file, t: t, cmd: exec.Command(args[0], args[1:]...), done: make(chan struct{})}
 	s.cmd.Env = append(os.Environ(), o.Env...)
 	out, in := io.Pipe()
 	s.cmd.Stdout, s.cmd.Stderr = in, in
