@@ -13,7 +13,7 @@ import (
 type App struct {
 	ID      string // [A-Za-z0-9_-]{1,64}
 	Key     string
-	Secrets []*protocol.Secret // at least one; any of them verifies, the first signs
+	Secrets []*protocol.Secret // at least one, the newest first; any of them verifies, the oldest signs webhooks
 	Enabled bool
 
 	ClientEvents            bool
@@ -72,6 +72,10 @@ func (a *App) Verify(signature []byte, parts ...[]byte) bool {
 	}
 	return ok
 }
+
+// HookSecret signs webhooks: the oldest that is still accepted, since a consumer
+// learns of a newer one later than the server (PROTOCOL 6.2).
+func (a *App) HookSecret() *protocol.Secret { return a.Secrets[len(a.Secrets)-1] }
 
 // Registry finds apps. Lookups may be made from any goroutine and never block.
 type Registry struct {

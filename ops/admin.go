@@ -55,10 +55,10 @@ type DeadLetters struct {
 }
 
 // Selection is the body of POST /admin/webhooks/replay: the dead letters with
-// these ids, or all; of one app, or all.
+// these ids, or all when none are given; of one app, or all.
 type Selection struct {
-	App string   `json:"app"`
-	IDs []string `json:"ids"`
+	App string   `json:"app,omitempty"`
+	IDs []string `json:"ids,omitempty"`
 }
 
 // Replayed answers it.
@@ -90,11 +90,15 @@ func (a *hookAdmin) dead(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *hookAdmin) replay(w http.ResponseWriter, r *http.Request) {
-	var s Selection
+	var s *Selection
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAdminBytes))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&s); err != nil {
+	if err := d.Decode(&s); err != nil || s == nil {
 		answer(w, http.StatusBadRequest, `the body must be {"app":"…","ids":["…"]}; both may be left out`)
+		return
+	}
+	if s.IDs != nil && len(s.IDs) == 0 { // a script that found nothing does not mean all
+		answerJSON(w, Replayed{})
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), adminTimeout)

@@ -89,7 +89,7 @@ func TestDeadAndReplay(t *testing.T) {
 		body, want string
 		status     int
 	}{
-		{`{"app":"1","ids":["c2","a1"]}`, `{"replayed":1}`, 200}, {`{"app":"1"}`, `{"replayed":1}`, 200}, {`{}`, `{"replayed":1}`, 200},
+		{`{"ids":[]}`, `{"replayed":0}`, 200}, {`null`, "the body must be", 400}, {`{"app":"1","ids":["c2","a1"]}`, `{"replayed":1}`, 200}, {`{"app":"1"}`, `{"replayed":1}`, 200}, {`{}`, `{"replayed":1}`, 200},
 		{`{}`, `{"replayed":0}`, 200}, {``, "the body must be", 400}, {`{"id":"a1"}`, "the body must be", 400}, {`[`, "the body must be", 400},
 	} {
 		if status, body := call(h, "POST", "/admin/webhooks/replay", "Bearer hush", c.body); status != c.status || !strings.HasPrefix(body, c.want) {

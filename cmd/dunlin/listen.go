@@ -89,17 +89,20 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.mu.Lock()
 	_, err = io.WriteString(l.out, text)
 	l.mu.Unlock()
-	if err != nil || !ok {
+	switch {
+	case err != nil: // nobody has seen it
+		http.Error(w, "printing it failed", http.StatusInternalServerError)
+	case !ok:
 		http.Error(w, "refused", http.StatusUnauthorized)
-		return
+	default:
+		w.WriteHeader(l.status)
 	}
-	w.WriteHeader(l.status)
 }
 
 // describe says what a request tells, and whether its signature is right.
 func (l *listener) describe(r *http.Request, body []byte) (text string, ok bool) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s %s", l.now().Format("15:04:05.000"), r.Method, r.URL.Path)
+	fmt.Fprintf(&b, "%s %s %s", l.now().Format("15:04:05.000"), r.Method, printable(r.URL.Path))
 	verdict, ok := l.verify(r, body)
 	fmt.Fprintf(&b, " %s", verdict)
 	for _, h := range [][2]string{{"attempt", "X-Dunlin-Attempt"}, {"delivery", "X-Dunlin-Delivery-Id"}} {

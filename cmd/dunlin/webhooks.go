@@ -75,8 +75,8 @@ func (c *cli) printDead(list ops.DeadLetters, asJSON bool) error {
 		fmt.Fprintln(w, "ID\tAPP\tEVENT\tCHANNEL\tHAPPENED\tGIVEN UP\tREASON")
 	}
 	for _, d := range list.Dead {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", d.ID, d.App, d.Name, d.Channel,
-			d.At.UTC().Format(time.DateTime), d.Died.UTC().Format(time.DateTime), d.Reason)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", d.ID, d.App, d.Name, printable(d.Channel),
+			d.At.UTC().Format(time.DateTime), d.Died.UTC().Format(time.DateTime), printable(d.Reason))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -197,7 +197,7 @@ func (a *adminClient) call(ctx context.Context, method, path string, body, out a
 		return fmt.Errorf("reading the server's answer: %w", err)
 	}
 	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("the server answered %d: %s", res.StatusCode, shorten(strings.TrimSpace(string(answer))))
+		return fmt.Errorf("the server answered %d: %s", res.StatusCode, printable(shorten(strings.TrimSpace(string(answer)))))
 	}
 	return json.Unmarshal(answer, out)
 }

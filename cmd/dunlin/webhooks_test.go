@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -173,6 +174,45 @@ func TestListener(t *testing.T) {
 		if w.Code != c.status || !strings.Contains(out.String(), c.want) || strings.Contains(out.String(), "hush") {
 			t.Errorf("%s: %d\n%s", name, w.Code, out.String())
 		}
+	}
+}
+
+// What a stranger sends moves no cursor, wherever it stands; and who prints in vain
+// tells the sender that nobody has seen it.
+func TestListenerAndTheTerminal(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	r := httptest.NewRequest(http.MethodPost, "/%1b%5b2J%0aforged", strings.NewReader("{}"))
+	r.Header.Set("X-Dunlin-Delivery-Id", "\x1b[2J")
+	newListener(&out).ServeHTTP(httptest.NewRecorder(), r)
+	if strings.Contains(out.String(), "\x1b") || strings.Count(out.String(), "\n") != 1 {
+		t.Errorf("printed %q", out.String())
+	}
+	body := "{}"
+	r = httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+	r.Header.Set("X-Pusher-Key", "k")
+	r.Header.Set("X-Pusher-Signature", protocol.NewSecret("hush").Sign([]byte(body)))
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	if newListener(brokenWriter{}).ServeHTTP(w, r); w.Code != http.StatusInternalServerError {
+		t.Errorf("with a broken terminal: %d", w.Code)
+	}
+}
+
+type brokenWriter struct{}
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+
+// Nor does what an endpoint answered, which stands in a dead letter's reason.
+func TestDeadLettersAndTheTerminal(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	d := webhooks.DeadLetter{Event: webhooks.Event{ID: "id-1", App: "a", Name: protocol.HookOccupied, Channel: "room"}, Reason: "says \x1b[2J\nforged\tline\u009b"}
+	if err := (&cli{stdout: &out}).printDead(ops.DeadLetters{Dead: []webhooks.DeadLetter{d}}, false); err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsAny(out.String(), "\x1b\u009b") || strings.Count(out.String(), "\n") != 3 {
+		t.Errorf("printed %q", out.String())
 	}
 }
 

@@ -230,6 +230,7 @@ func TestOrderPerChannel(t *testing.T) {
 	}
 }
 
+// PROTOCOL 6.2: the oldest secret signs, of those that there are when it is sent
 func TestSecretOfTheMoment(t *testing.T) {
 	t.Parallel()
 	var w *world
@@ -238,7 +239,7 @@ func TestSecretOfTheMoment(t *testing.T) {
 		<-ready
 		if n == 1 {
 			changed := *w.app
-			changed.Secrets = []*protocol.Secret{protocol.NewSecret("hush-new"), w.app.Secrets[0]}
+			changed.Secrets = []*protocol.Secret{protocol.NewSecret("hush-newest"), protocol.NewSecret("hush-new")}
 			w.registry.Replace([]*apps.App{&changed})
 			rw.WriteHeader(500)
 		}

@@ -91,7 +91,7 @@ func (s *sender) post(app *apps.App, w *apps.Webhook, b *batch) answer {
 	// After the endpoint's own headers, which replace none of these.
 	req.Header.SetContentType(contentType)
 	req.Header.Set(HeaderKey, app.Key)
-	req.Header.Set(HeaderSignature, app.Secrets[0].Sign(b.body))
+	req.Header.Set(HeaderSignature, app.HookSecret().Sign(b.body))
 	req.Header.Set(HeaderDelivery, b.delivery)
 	req.Header.Set(HeaderAttempt, strconv.Itoa(b.attempts))
 	req.Header.Set(HeaderEvents, b.ids)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -12,14 +13,14 @@ import (
 // errTarget is why a connection was not made.
 var errTarget = errors.New("webhooks may not go to this address")
 
-// Addresses that no webhook ever goes to: with them, whoever may set a webhook
-// could read the machine's credentials from its cloud.
-var metadata = addresses(
-	"100.100.100.200", // Alibaba Cloud
-	"168.63.129.16",   // Azure
-	"192.0.0.192",     // Oracle Cloud
-	"fd00:ec2::254",   // Amazon
-	"fd20:ce::254",    // Google
+// metadata are addresses that no webhook ever goes to: with them, whoever may set
+// a webhook could read the machine's credentials from its cloud.
+var metadata = prefixes(
+	"100.100.100.200/32", // Alibaba Cloud
+	"168.63.129.16/32",   // Azure
+	"192.0.0.192/32",     // Oracle Cloud
+	"fd00:ec2::/32",      // Amazon: metadata, and credentials of EKS
+	"fd20:ce::254/128",   // Google
 )
 
 // private are the addresses beside Go's IsPrivate and IsLoopback that do not lead
@@ -29,20 +30,15 @@ var private = prefixes(
 	"::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "3fff::/20", "5f00::/16", "fec0::/10",
 )
 
-// Addresses of IPv6 that stand for one of IPv4, with the place of its bytes.
+// embedded are addresses of IPv6 that stand for one of IPv4, with the place of its bytes.
 var embedded = []struct {
 	in netip.Prefix
 	at int
 }{
-	{netip.MustParsePrefix("64:ff9b::/96"), 12}, // NAT64
-	{netip.MustParsePrefix("2002::/16"), 2},     // 6to4
-}
-
-func addresses(list ...string) (out []netip.Addr) {
-	for _, s := range list {
-		out = append(out, netip.MustParseAddr(s))
-	}
-	return out
+	{netip.MustParsePrefix("64:ff9b::/96"), 12},    // NAT64 (RFC 6052)
+	{netip.MustParsePrefix("64:ff9b:1::/48"), 12},  // NAT64 within a network (RFC 8215), as /96
+	{netip.MustParsePrefix("::ffff:0:0:0/96"), 12}, // translated (RFC 2765)
+	{netip.MustParsePrefix("2002::/16"), 2},        // 6to4
 }
 
 func prefixes(list ...string) (out []netip.Prefix) {
@@ -59,7 +55,9 @@ func refusal(ip netip.Addr, allowPrivate bool) string {
 		if e.in.Contains(ip) {
 			b := ip.As16()
 			v4, _ := netip.AddrFromSlice(b[e.at : e.at+4]) // 4 bytes are an address
-			return refusal(v4, allowPrivate)
+			if why := refusal(v4, allowPrivate); why != "" {
+				return why
+			}
 		}
 	}
 	switch {
@@ -68,21 +66,16 @@ func refusal(ip netip.Addr, allowPrivate bool) string {
 	case ip.IsLinkLocalUnicast():
 		return "is link-local"
 	}
-	for _, m := range metadata {
-		if ip == m {
-			return "is a cloud's metadata service"
-		}
-	}
-	if allowPrivate {
+	contains := func(p netip.Prefix) bool { return p.Contains(ip) }
+	switch {
+	case slices.ContainsFunc(metadata, contains):
+		return "is a cloud's metadata service"
+	case allowPrivate:
 		return ""
-	}
-	if ip.IsLoopback() || ip.IsPrivate() {
+	case ip.IsLoopback() || ip.IsPrivate():
 		return "is private, and webhooks.allow_private_targets is off"
-	}
-	for _, p := range private {
-		if p.Contains(ip) {
-			return "is not public, and webhooks.allow_private_targets is off"
-		}
+	case slices.ContainsFunc(private, contains):
+		return "is not public, and webhooks.allow_private_targets is off"
 	}
 	return ""
 }
