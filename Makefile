@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
-.PHONY: help run test check build bench bench-live fuzz deps clean
+.PHONY: help run test check build bench bench-live bench-million fuzz deps clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -29,6 +29,11 @@ bench: ## the Go benchmarks
 
 bench-live: ## dunlin beside the least a server can do, ROUNDS (3) times; Linux, two cores
 	test/floor/run.sh
+
+bench-million: ## what 1,000 to 1,000,000 connections cost, over simulated sockets; Linux, 2 GB of memory
+	@mkdir -p .cache/million
+	go build -tags simulated -o .cache/million/million ./test/million
+	.cache/million/million -out .cache/million/results-$$(date +%Y%m%d-%H%M%S).json
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	test/fuzz.sh

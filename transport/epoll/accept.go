@@ -3,8 +3,6 @@
 package epoll
 
 import (
-	"os"
-
 	"golang.org/x/sys/unix"
 
 	"dunlin/metrics"
@@ -33,7 +31,7 @@ func (l *loop) listen(i int) error {
 	if l.listeners[i].shared {
 		e.Events |= unix.EPOLLEXCLUSIVE // wake one of the loops
 	}
-	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(l.ep, unix.EPOLL_CTL_ADD, int(l.listeners[i].fd), &e))
+	return sysControl(l.ep, unix.EPOLL_CTL_ADD, l.listeners[i].fd, &e)
 }
 
 // deafen closes the listeners. Connections that the kernel has accepted by then
@@ -88,7 +86,7 @@ func (l *loop) add(fd int32, f flags) *conn {
 	c := &conn{loop: l, id: protocol.NewSocketID(), fd: fd, flags: f, mark: l.tick}
 	l.table.add(c)
 	e := l.table.event(c, c.events())
-	if err := unix.EpollCtl(l.ep, unix.EPOLL_CTL_ADD, int(fd), &e); err != nil {
+	if err := sysControl(l.ep, unix.EPOLL_CTL_ADD, fd, &e); err != nil {
 		l.o.Log.Warn("watching a connection failed", "error", err) // the system is out of memory
 		l.lose(c, nil)
 		return nil

@@ -188,7 +188,7 @@ func (c *conn) alive() {
 // watch tells the kernel which events the connection waits for now.
 func (l *loop) watch(c *conn) {
 	e := l.table.event(c, c.events())
-	if err := unix.EpollCtl(l.ep, unix.EPOLL_CTL_MOD, int(c.fd), &e); err != nil {
+	if err := sysControl(l.ep, unix.EPOLL_CTL_MOD, c.fd, &e); err != nil {
 		panic("changing the events of a connection: " + err.Error()) // it is in there
 	}
 }

@@ -100,7 +100,7 @@ func (l *loop) refuse(c *conn, r *wire.Refusal) {
 
 // peerOf is the address of the other end, nil when it is gone.
 func peerOf(fd int32) net.Addr {
-	sa, err := unix.Getpeername(int(fd))
+	sa, err := sysPeer(fd)
 	if err != nil {
 		return nil
 	}
@@ -136,7 +136,7 @@ func (l *loop) handOver(c *conn, read []byte) {
 		l.lose(c, nil)
 		return
 	}
-	unix.EpollCtl(l.ep, unix.EPOLL_CTL_DEL, int(c.fd), nil) // is in there
+	sysControl(l.ep, unix.EPOLL_CTL_DEL, c.fd, nil) // is in there
 	l.forget(c)
 	nc, err := l.toNet(c.fd)
 	if err != nil {

@@ -103,7 +103,7 @@ func (l *loop) closed(c *conn) bool {
 		return true
 	}
 	c.state = stateLinger
-	unix.Shutdown(int(c.fd), unix.SHUT_WR) // an error means that the peer is gone: input says so
+	sysShutdown(c.fd)
 	return false
 }
 

@@ -122,7 +122,7 @@ func (l *loop) goDeaf() {
 		l.o.Log.Warn("out of file descriptors: turning connections away", "loop", l.index)
 	}
 	for i := range l.listeners {
-		unix.EpollCtl(l.ep, unix.EPOLL_CTL_DEL, int(l.listeners[i].fd), nil) // is in there
+		sysControl(l.ep, unix.EPOLL_CTL_DEL, l.listeners[i].fd, nil) // is in there
 	}
 	l.deaf = true
 }

@@ -1,8 +1,9 @@
-//go:build linux
+//go:build linux && !simulated
 
 package epoll
 
 import (
+	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -71,3 +72,21 @@ func sysAccept(fd int32) (int32, unix.Errno) {
 func sysClose(fd int32) {
 	unix.Close(int(fd)) // nothing is buffered in user space: no error could matter
 }
+
+// sysControl is epoll_ctl(2).
+//
+//go:noinline
+func sysControl(ep, op int, fd int32, e *unix.EpollEvent) error {
+	_, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(ep), uintptr(op), uintptr(fd), uintptr(unsafe.Pointer(e)), 0, 0)
+	if errno != 0 {
+		return os.NewSyscallError("epoll_ctl", errno)
+	}
+	return nil
+}
+
+// sysShutdown says that nothing more will be written.
+func sysShutdown(fd int32) {
+	unix.Shutdown(int(fd), unix.SHUT_WR) // an error means that the peer is gone: input says so
+}
+
+func sysPeer(fd int32) (unix.Sockaddr, error) { return unix.Getpeername(int(fd)) }
