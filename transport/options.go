@@ -3,6 +3,7 @@ package transport
 import (
 	"log/slog"
 	"net"
+	"os"
 	"runtime"
 	"time"
 
@@ -30,6 +31,9 @@ type Options struct {
 	Log              *slog.Logger  // nil: discards
 	// Counters gives the block that a loop counts in. Nil: blocks that nobody reads.
 	Counters func(loop int) *metrics.Loop
+	// Inherited are listening sockets that are there already, from Server.Listeners or
+	// the service manager. Their addresses are not bound. The files stay the caller's.
+	Inherited map[Address][]*os.File
 	// HTTP takes connections that turned out not to be WebSocket connections. What
 	// was read of them comes back first from Read. Nil: they are closed. It may be
 	// called from any goroutine and must not block.

@@ -8,6 +8,7 @@ package transport
 
 import (
 	"net"
+	"os"
 	"time"
 
 	"dunlin/protocol"
@@ -95,8 +96,15 @@ type Server interface {
 	// the request's empty line are frames. On success nc belongs to the transport
 	// and is closed by it. On an error nc is untouched.
 	Adopt(nc net.Conn, request []byte) error
+	// Listeners returns duplicates of the listening sockets, by the address that each
+	// was asked for, for another process to go on with: see Options.Inherited. There
+	// are none after Shutdown or Leave.
+	Listeners() (map[Address][]*os.File, error)
 	// Shutdown stops accepting and closes the listeners. Connections stay.
 	Shutdown()
+	// Leave is Shutdown where somebody else has the listeners too: connections that
+	// wait in them, and the files of unix sockets, are left to him.
+	Leave()
 	// Close ends the loops and closes everything; every session hears Closed with
 	// net.ErrClosed. It returns when no goroutine is left. It does not wait for
 	// close frames to be read: whoever sent some first waits up to Options.Linger.

@@ -8,6 +8,15 @@ import (
 	"syscall"
 )
 
+// CloseFiles closes what Server.Listeners returned.
+func CloseFiles(files map[Address][]*os.File) {
+	for _, of := range files {
+		for _, f := range of {
+			f.Close()
+		}
+	}
+}
+
 // RemoveDeserted removes the socket file of a unix address that somebody listened
 // on and nobody listens on now: a process that was killed left it behind. It
 // reports whether it did. Anything but a socket stays: connecting to an ordinary

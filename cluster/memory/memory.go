@@ -53,7 +53,8 @@ type stripe struct {
 // channel is what the engine knows of one channel, or of one signed-in user. All
 // fields are guarded by the stripe's mu.
 type channel struct {
-	count    int  // subscriptions
+	count    int // subscriptions
+	flags    cluster.Flags
 	attached bool // between Attach and Detach
 	told     bool // a roster with members was given since Attach
 	watchers int  // users only
@@ -182,7 +183,7 @@ func (e *Engine) Occupy(ch protocol.ChannelKey, f cluster.Flags, count int) {
 	if f&cluster.CountEvents != 0 && c.count != count {
 		e.notify(func(h cluster.Handler) { h.Count(ch, count) })
 	}
-	c.count = count
+	c.count, c.flags = count, f
 	if edge && f&cluster.TrackOccupancy != 0 {
 		e.edge(place{channel: ch}, count > 0)
 	}

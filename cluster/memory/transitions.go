@@ -23,8 +23,11 @@ type transitions struct {
 	mu sync.Mutex
 	// Guarded by mu. Events are posted while it is held, so that their order is that
 	// of the edges.
-	leaving map[place]*list.Element // of order
-	order   *list.List              // of departure, the earliest first: the delay is one for all
+	leaving  map[place]*list.Element // of order
+	order    *list.List              // of departure, the earliest first: the delay is one for all
+	expected map[place]struct{}      // were with the process before this one
+	patience time.Time               // when those who are expected still count as gone
+	silent   bool                    // the process after this one tells
 }
 
 // place is a channel, or a user's in it.
@@ -49,6 +52,13 @@ func newTransitions(o Options) *transitions {
 func (t *transitions) came(p place) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.silent {
+		return
+	}
+	if _, ok := t.expected[p]; ok {
+		delete(t.expected, p)
+		return
+	}
 	if e := t.leaving[p]; e != nil {
 		t.order.Remove(e)
 		delete(t.leaving, p)
@@ -61,13 +71,20 @@ func (t *transitions) came(p place) {
 func (t *transitions) went(p place) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.silent {
+		return
+	}
 	if e := t.leaving[p]; e != nil {
 		t.order.Remove(e)
 	}
 	t.leaving[p] = t.order.PushBack(&departure{p, t.now().Add(t.delay)})
-	if t.order.Len() > 1 {
-		return
+	if t.order.Len() == 1 {
+		t.ring()
 	}
+}
+
+// ring has run look at what is due next.
+func (t *transitions) ring() {
 	select {
 	case t.wake <- struct{}{}:
 	default: // a token is there already
@@ -79,17 +96,29 @@ func (t *transitions) went(p place) {
 func (t *transitions) tell(now time.Time) (next time.Time, more bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if len(t.expected) > 0 {
+		if next, more = t.patience, true; !next.After(now) {
+			t.giveUp()
+			more = false
+		}
+	}
 	for e := t.order.Front(); e != nil; e = t.order.Front() {
 		d := e.Value.(*departure)
 		if d.due.After(now) {
-			return d.due, true
+			if !more || d.due.Before(next) {
+				next = d.due
+			}
+			return next, true
 		}
 		t.order.Remove(e)
 		delete(t.leaving, d.place)
 		t.post(d.place, protocol.HookVacated, protocol.HookMemberRemoved)
 	}
-	return time.Time{}, false
+	return next, more
 }
+
+// never is later than anything is due.
+const never = 100 * 365 * 24 * time.Hour
 
 // post hands over an event of a channel, or of a member. mu is held.
 func (t *transitions) post(p place, channel, member protocol.HookType) {
@@ -115,7 +144,7 @@ func (t *transitions) run(stop <-chan struct{}) {
 		case <-timer.C:
 		case <-t.wake:
 		case <-stop:
-			t.tell(t.now().Add(t.delay))
+			t.tell(t.now().Add(never))
 			return
 		}
 	}

@@ -34,13 +34,21 @@ func (l *loop) listen(i int) error {
 	return sysControl(l.ep, unix.EPOLL_CTL_ADD, l.listeners[i].fd, &e)
 }
 
-// deafen closes the listeners. Connections that the kernel has accepted by then
-// are taken, or their clients would see a reset.
-func (l *loop) deafen() {
+// acceptRest takes the connections that the kernel has accepted by now: their
+// clients would see a reset when the listener is closed.
+func (l *loop) acceptRest() {
 	for i := range l.listeners {
-		for turns := 0; l.handler != nil && turns < lastAccepts && l.accept(i); turns++ {
+		for turns := 0; turns < lastAccepts && l.accept(i); turns++ {
 		}
-		sysClose(l.listeners[i].fd)
+	}
+}
+
+// deafen closes the listeners. While another process has a duplicate, closing
+// alone would not take them out of the epoll.
+func (l *loop) deafen() {
+	for _, s := range l.listeners {
+		unix.EpollCtl(l.ep, unix.EPOLL_CTL_DEL, int(s.fd), nil) // it is not in there when starting has failed
+		sysClose(s.fd)
 	}
 	l.listeners, l.deaf = nil, false
 }

@@ -19,10 +19,31 @@ import (
 // listener is one socket of one loop.
 type listener struct {
 	fd     int32
-	shared bool // with the other loops: unix sockets know no SO_REUSEPORT
+	shared bool // with other loops: unix sockets know no SO_REUSEPORT
 }
 
-// bind opens the sockets of one address, one for each loop. The first is bound
+// inherit takes over sockets that listen already: one for each loop as far as
+// they go, else they are shared.
+func inherit(a transport.Address, files []*os.File, loops int) (net.Addr, []listener, error) {
+	var addr net.Addr
+	var sockets []listener
+	for i := range max(len(files), loops) {
+		l, err := net.FileListener(files[i%len(files)])
+		if err == nil {
+			addr = l.Addr()
+			var fd int32
+			fd, err = takeListener(l)
+			sockets = append(sockets, listener{fd, len(files) < loops})
+		}
+		if err != nil {
+			closeListeners(sockets)
+			return nil, nil, fmt.Errorf("inheriting the listener of %s: %w", a.Address, err)
+		}
+	}
+	return addr, sockets, nil
+}
+
+// bind opens the sockets of one address, at least one for each loop. The first is bound
 // without SO_REUSEPORT, so that a port that somebody else has is an error. It
 // gets the option once it listens, and then lets the others in; a second start
 // fails at its own first socket at any time.
@@ -62,8 +83,7 @@ func closeListeners(sockets []listener) {
 	}
 }
 
-// open listens by the standard library's rules for addresses, and takes the
-// descriptor out of its hands.
+// open listens by the standard library's rules for addresses.
 func open(a transport.Address, reusePort bool) (net.Addr, int32, error) {
 	lc := net.ListenConfig{Control: func(_, _ string, rc syscall.RawConn) error {
 		if !reusePort {
@@ -78,12 +98,17 @@ func open(a transport.Address, reusePort bool) (net.Addr, int32, error) {
 	if err != nil {
 		return nil, 0, err // names the address
 	}
+	fd, err := takeListener(l)
+	return l.Addr(), fd, err
+}
+
+// takeListener takes a listener's descriptor out of the standard library's hands.
+func takeListener(l net.Listener) (int32, error) {
 	if u, ok := l.(*net.UnixListener); ok {
 		u.SetUnlinkOnClose(false)
 	}
 	defer l.Close()
-	fd, err := duplicate(l.(syscall.Conn))
-	return l.Addr(), fd, err
+	return duplicate(l.(syscall.Conn))
 }
 
 // duplicate returns a descriptor of the same socket that the caller owns.

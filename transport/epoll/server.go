@@ -26,8 +26,11 @@ type Server struct {
 	runs  sync.WaitGroup
 
 	next    atomic.Uint32 // loop of the next adopted connection
-	once    sync.Once     // of Shutdown
 	release sync.Once     // of limit
+
+	mu sync.Mutex
+	// Guarded by mu. The descriptors are open while they stand here.
+	listening map[transport.Address][]int32
 }
 
 var _ transport.Server = (*Server)(nil)
@@ -51,8 +54,8 @@ func Listen(addresses []transport.Address, o transport.Options, newHandler trans
 // ListenSleeping is Listen with a way to sleep.
 func ListenSleeping(how Sleep, addresses []transport.Address, o transport.Options, newHandler transport.NewHandler) (*Server, error) {
 	o = o.WithDefaults()
-	s := &Server{}
-	sockets, err := s.bind(addresses, o.Loops)
+	s := &Server{listening: make(map[transport.Address][]int32)}
+	sockets, err := s.bind(addresses, o)
 	if err == nil {
 		err = s.makeLoops(how, o, sockets)
 	}
@@ -69,21 +72,29 @@ func ListenSleeping(how Sleep, addresses []transport.Address, o transport.Option
 }
 
 // bind returns the sockets of each loop.
-func (s *Server) bind(addresses []transport.Address, loops int) ([][]listener, error) {
-	sockets := make([][]listener, loops)
+func (s *Server) bind(addresses []transport.Address, o transport.Options) ([][]listener, error) {
+	sockets := make([][]listener, o.Loops)
 	for _, a := range addresses {
-		addr, opened, err := bind(a, loops)
+		addr, opened, err := listenersOf(a, o)
 		if err != nil {
 			closeAll(sockets)
 			s.unlink()
 			return nil, fmt.Errorf("listening: %w", err)
 		}
 		s.addrs = append(s.addrs, addr)
-		for i := range sockets {
-			sockets[i] = append(sockets[i], opened[i])
+		for i, l := range opened {
+			sockets[i%o.Loops] = append(sockets[i%o.Loops], l)
+			s.listening[a] = append(s.listening[a], l.fd)
 		}
 	}
 	return sockets, nil
+}
+
+func listenersOf(a transport.Address, o transport.Options) (net.Addr, []listener, error) {
+	if files := o.Inherited[a]; len(files) > 0 {
+		return inherit(a, files, o.Loops)
+	}
+	return bind(a, o.Loops)
 }
 
 func closeAll(sockets [][]listener) {
@@ -168,19 +179,52 @@ func socketOf(nc net.Conn) (int32, error) {
 	return fd, nil
 }
 
+// Listeners implements transport.Server.
+func (s *Server) Listeners() (map[transport.Address][]*os.File, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	files := make(map[transport.Address][]*os.File)
+	for a, fds := range s.listening {
+		for _, fd := range fds {
+			dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+			if err != nil {
+				transport.CloseFiles(files)
+				return nil, fmt.Errorf("duplicating the listener of %s: %w", a.Address, err)
+			}
+			files[a] = append(files[a], os.NewFile(uintptr(dup), a.Address))
+		}
+	}
+	return files, nil
+}
+
 // Shutdown implements transport.Server.
 func (s *Server) Shutdown() {
-	s.once.Do(func() {
-		var done sync.WaitGroup
-		for _, l := range s.loops {
-			done.Add(1)
-			if !l.post(func() { l.deafen(); done.Done() }) {
-				done.Done()
-			}
-		}
-		done.Wait()
+	if s.deafen((*loop).acceptRest) {
 		s.unlink()
-	})
+	}
+}
+
+// Leave implements transport.Server.
+func (s *Server) Leave() { s.deafen(func(*loop) {}) }
+
+// deafen closes the listeners of all loops, on each after last. It reports false
+// when somebody did so before.
+func (s *Server) deafen(last func(*loop)) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.listening == nil {
+		return false
+	}
+	s.listening = nil
+	var done sync.WaitGroup
+	for _, l := range s.loops {
+		done.Add(1)
+		if !l.post(func() { last(l); l.deafen(); done.Done() }) {
+			done.Done()
+		}
+	}
+	done.Wait()
+	return true
 }
 
 // Close implements transport.Server.

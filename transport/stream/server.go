@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,7 +32,7 @@ type Server struct {
 
 	// Guarded by mu
 	mu        sync.Mutex
-	listeners []net.Listener
+	listeners map[transport.Address][]net.Listener
 	conns     map[*conn]struct{}
 	closed    bool
 }
@@ -44,19 +45,16 @@ func Listen(addresses []transport.Address, o transport.Options, newHandler trans
 	o = o.WithDefaults()
 	s := &Server{
 		o: o, door: wire.NewDoor(o.PathPrefix), up: wire.NewUpgrader(o.PathPrefix),
-		conns: make(map[*conn]struct{}),
+		listeners: make(map[transport.Address][]net.Listener), conns: make(map[*conn]struct{}),
 	}
 	for _, a := range addresses {
-		l, err := net.Listen(a.Network, a.Address)
-		if strings.HasPrefix(a.Network, "unix") && errors.Is(err, syscall.EADDRINUSE) && transport.RemoveDeserted(a) {
-			l, err = net.Listen(a.Network, a.Address)
-		}
+		opened, err := open(a, o.Inherited[a])
 		if err != nil {
-			closeAll(s.listeners)
+			s.Shutdown()
 			return nil, fmt.Errorf("listening: %w", err)
 		}
-		s.listeners = append(s.listeners, l)
-		s.addrs = append(s.addrs, l.Addr())
+		s.listeners[a] = opened
+		s.addrs = append(s.addrs, opened[0].Addr())
 	}
 	for i := range o.Loops {
 		s.loops = append(s.loops, newLoop(s, i))
@@ -65,10 +63,35 @@ func Listen(addresses []transport.Address, o transport.Options, newHandler trans
 		l.handler = newHandler(l)
 		s.runs.Go(l.run)
 	}
-	for _, l := range s.listeners {
-		s.wg.Go(func() { s.accept(l) })
+	for _, opened := range s.listeners {
+		for _, l := range opened {
+			s.wg.Go(func() { s.accept(l) })
+		}
 	}
 	return s, nil
+}
+
+// open listens on an address, with the sockets that are inherited if there are any.
+func open(a transport.Address, inherited []*os.File) (opened []net.Listener, err error) {
+	for _, f := range inherited {
+		l, err := net.FileListener(f)
+		if err != nil {
+			closeAll(opened)
+			return nil, fmt.Errorf("inheriting the listener of %s: %w", a.Address, err)
+		}
+		if u, ok := l.(*net.UnixListener); ok {
+			u.SetUnlinkOnClose(true) // as if it had been bound here
+		}
+		opened = append(opened, l)
+	}
+	if len(inherited) > 0 {
+		return opened, nil
+	}
+	l, err := net.Listen(a.Network, a.Address)
+	if strings.HasPrefix(a.Network, "unix") && errors.Is(err, syscall.EADDRINUSE) && transport.RemoveDeserted(a) {
+		l, err = net.Listen(a.Network, a.Address)
+	}
+	return []net.Listener{l}, err
 }
 
 func closeAll(listeners []net.Listener) {
@@ -148,11 +171,42 @@ func (s *Server) forget(c *conn) {
 	delete(s.conns, c)
 }
 
-// Shutdown implements transport.Server.
-func (s *Server) Shutdown() {
+// Listeners implements transport.Server.
+func (s *Server) Listeners() (map[transport.Address][]*os.File, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	closeAll(s.listeners)
+	files := make(map[transport.Address][]*os.File)
+	for a, opened := range s.listeners {
+		for _, l := range opened {
+			f, err := l.(interface{ File() (*os.File, error) }).File()
+			if err != nil {
+				transport.CloseFiles(files)
+				return nil, fmt.Errorf("duplicating the listener of %s: %w", a.Address, err)
+			}
+			files[a] = append(files[a], f)
+		}
+	}
+	return files, nil
+}
+
+// Shutdown implements transport.Server.
+func (s *Server) Shutdown() { s.deafen(true) }
+
+// Leave implements transport.Server.
+func (s *Server) Leave() { s.deafen(false) }
+
+// deafen closes the listeners, and removes the files of unix sockets or not.
+func (s *Server) deafen(unlink bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, opened := range s.listeners {
+		for _, l := range opened {
+			if u, ok := l.(*net.UnixListener); ok {
+				u.SetUnlinkOnClose(unlink)
+			}
+		}
+		closeAll(opened)
+	}
 	s.listeners = nil
 }
 
