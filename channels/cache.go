@@ -68,13 +68,13 @@ func (h *Hub) lastAnswered(e *entry, attach int, l *cluster.Last, err error) {
 	case e.last.state == lastKnown:
 	case err != nil:
 		e.last.state = lastUnknown // the next subscription asks again
-		h.release(e, func(*subscription) bool { return true }, err)
+		h.refuse(e, func(*subscription) bool { return true }, err)
 	case l == nil:
 		e.last.keep(nil, time.Time{})
 	default:
 		e.last.keep(l.Frame, h.opts.Now().Add(l.TTL))
 	}
-	h.release(e, e.ready, nil)
+	h.release(e)
 }
 
 // sendLast follows subscription_succeeded on a cache channel (PROTOCOL 2.40,

@@ -32,17 +32,18 @@ type entry struct {
 
 	mu sync.Mutex
 	// Guarded by mu
-	flags   cluster.Flags
-	gone    bool      // no longer in the directory: look again
-	mask    uint64    // bit i: loop i has a room
-	serial  uint64    // of the latest message
-	refs    int       // subscriptions on this node
-	topic   topic     // whether events reach this node
-	attach  int       // numbers the calls of Attach, so that late answers are known
-	waiting []waiter  // subscriptions that can not begin yet
-	roster  *roster   // presence channels only
-	counter *counter  // not nil where the app wants, or wanted, subscription count events
-	last    lastEvent // cache channels only
+	flags     cluster.Flags
+	gone      bool      // no longer in the directory: look again
+	mask      uint64    // bit i: loop i has a room
+	serial    uint64    // of the latest message
+	refs      int       // subscriptions on this node
+	topic     topic     // whether events reach this node
+	attach    int       // numbers the calls of Attach, so that late answers are known
+	waiting   []waiter  // subscriptions that can not begin yet
+	admitting uint64    // bit i: loop i is to look for those that can
+	roster    *roster   // presence channels only
+	counter   *counter  // not nil where the app wants, or wanted, subscription count events
+	last      lastEvent // cache channels only
 }
 
 // topic is how far a channel's way from the engine is.
@@ -53,19 +54,6 @@ const (
 	topicAttaching
 	topicLive
 )
-
-// waiter is a subscription that waits for the engine.
-type waiter struct {
-	shard *Shard
-	sub   *subscription
-}
-
-// ready reports whether a subscription may begin. The entry is locked.
-func (e *entry) ready(sub *subscription) bool {
-	return e.topic == topicLive &&
-		(sub.user == nil || sub.user.joined) &&
-		(!e.kind.Is(protocol.Cache) || e.last.state == lastKnown)
-}
 
 func newDirectory() *directory {
 	d := &directory{seed: maphash.MakeSeed()}

@@ -1,11 +1,6 @@
 package channels
 
-import (
-	"errors"
-
-	"dunlin/cluster"
-	"dunlin/protocol"
-)
+import "dunlin/protocol"
 
 // join enters a channel, at once where nothing has to be waited for.
 func (x *session) join(name string, kind protocol.Kind, m protocol.Member) *protocol.Error {
@@ -39,7 +34,7 @@ func (x *session) join(name string, kind protocol.Kind, m protocol.Member) *prot
 	if e.ready(sub) {
 		s.admit(sub)
 	} else {
-		e.waiting = append(e.waiting, waiter{s, sub})
+		e.wait(s, sub)
 	}
 	e.mu.Unlock()
 	s.mutating = false
@@ -66,77 +61,11 @@ func (h *Hub) attached(e *entry, attach int, err error) {
 	}
 	if err != nil {
 		e.topic = topicNone // the next subscription tries again
-		h.release(e, func(*subscription) bool { return true }, err)
+		h.refuse(e, func(*subscription) bool { return true }, err)
 		return
 	}
 	e.topic = topicLive
-	h.release(e, e.ready, nil)
-}
-
-// release sends waiting subscriptions back to their loops, to begin or to fail
-// with err. The entry is locked.
-func (h *Hub) release(e *entry, which func(*subscription) bool, err error) {
-	kept := e.waiting[:0]
-	for _, w := range e.waiting {
-		if !which(w.sub) {
-			kept = append(kept, w)
-			continue
-		}
-		w.shard.do(func() { w.shard.begin(w.sub, err) })
-	}
-	clear(e.waiting[len(kept):])
-	if e.waiting = kept; len(kept) == 0 {
-		e.waiting = nil
-	}
-}
-
-// admit begins a subscription: from this message on the channel is its own. The
-// entry is locked, so that the answer, and a presence snapshot in it, stand
-// exactly between the messages before and those after.
-func (s *Shard) admit(sub *subscription) {
-	e := sub.entry
-	r := s.rooms[e]
-	if r == nil {
-		r = &room{entry: e}
-		s.rooms[e] = r
-		e.mask |= s.bit
-	}
-	r.add(sub)
-	sub.since = e.serial
-	if e.roster != nil {
-		sub.conn.Send(e.roster.succeeded(e.key.Name))
-	} else {
-		sub.conn.Send(protocol.SubscriptionSucceeded(e.key.Name))
-	}
-	if e.kind.Is(protocol.Cache) {
-		s.hub.sendLast(sub)
-	}
-}
-
-// begin admits a subscription that had to wait, or refuses it.
-func (s *Shard) begin(sub *subscription, err error) {
-	if sub.session == nil {
-		return
-	}
-	x, name := sub.session, sub.entry.key.Name
-	if err != nil {
-		s.leave(sub)
-		x.subs.remove(sub)
-		if errors.Is(err, cluster.ErrFull) {
-			x.fail(x.refuse(name, limitReached, protocol.ErrTooManyMembers(x.app.Limits.PresenceMembers)))
-		} else {
-			x.fail(x.refuse(name, unavailable, protocol.ErrUnavailable(name)))
-		}
-		return
-	}
-	s.mutating = true
-	sub.entry.mu.Lock()
-	s.admit(sub)
-	if e := sub.entry; e.counts() && e.counter.count > 0 { // it was not there when the count was told
-		sub.conn.Send(protocol.SubscriptionCount(name, e.counter.count))
-	}
-	sub.entry.mu.Unlock()
-	s.mutating = false
+	h.release(e)
 }
 
 // leave ends a subscription, joining ones too. The caller takes it off the
@@ -146,6 +75,7 @@ func (s *Shard) leave(sub *subscription) {
 	e, h := sub.entry, s.hub
 	sub.session = nil
 	s.counters.Subscriptions.Add(-1)
+	joining := sub.room == nil
 	vacant := s.vacate(sub)
 	e.mu.Lock()
 	if vacant {
@@ -153,6 +83,9 @@ func (s *Shard) leave(sub *subscription) {
 	}
 	if sub.user != nil && e.roster.leave(sub.user) {
 		h.engine.Leave(e.key, e.flags, sub.user.id)
+	}
+	if joining {
+		e.unwait(sub)
 	}
 	e.refs--
 	h.engine.Occupy(e.key, e.flags, e.refs)

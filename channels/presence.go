@@ -28,12 +28,16 @@ func (h *Hub) joined(e *entry, u *user, r cluster.Roster, err error) {
 	}
 	if err != nil {
 		e.roster.drop(u)
-		h.release(e, func(sub *subscription) bool { return sub.user == u }, err)
+		h.refuse(e, func(sub *subscription) bool { return sub.user == u }, err)
 		return
 	}
 	u.joined = true
-	e.topic = topicLive // Join's answer comes after Attach's
-	h.release(e, e.ready, nil)
+	if e.topic != topicLive { // Join's answer comes after Attach's
+		e.topic = topicLive
+		h.release(e)
+		return
+	}
+	h.admitOn(e, u.loops) // and not those of all who wait: in a storm they are many
 }
 
 // Member implements cluster.Handler.

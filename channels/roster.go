@@ -13,11 +13,12 @@ import (
 type roster struct {
 	version uint64
 	members []protocol.Member
-	place   map[string]int   // user id → index in members
-	users   map[string]*user // with connections on this node, joining ones included
-	joining int              // of users, those that are no members yet
+	listed  []protocol.Listed // the members, as the snapshot has them
+	place   map[string]int    // user id → index in members
+	users   map[string]*user  // with connections on this node, joining ones included
+	joining int               // of users, those that are no members yet
 
-	snapshot        *protocol.Frame // subscription_succeeded at snapshotVersion
+	snapshot        *protocol.Frame // subscription_succeeded at snapshotVersion, shared by its joiners
 	snapshotVersion uint64
 }
 
@@ -25,7 +26,8 @@ type roster struct {
 type user struct {
 	id     string
 	conns  int
-	joined bool // the engine has answered
+	loops  uint64 // bit i: loop i has, or had, connections that wait
+	joined bool   // the engine has answered
 }
 
 func newRoster() *roster {
@@ -77,7 +79,7 @@ func (r *roster) drop(u *user) {
 
 // reset takes a roster as the whole truth.
 func (r *roster) reset(n cluster.Roster) {
-	r.members, r.version, r.snapshot = nil, n.Version, nil
+	r.members, r.listed, r.version, r.snapshot = nil, nil, n.Version, nil
 	clear(r.place)
 	for _, m := range n.Members {
 		r.put(m)
@@ -93,6 +95,7 @@ func (r *roster) reset(n cluster.Roster) {
 func (r *roster) put(m protocol.Member) {
 	r.place[m.ID] = len(r.members)
 	r.members = append(r.members, m)
+	r.listed = append(r.listed, m.Listed())
 }
 
 // apply makes one change and reports whether it changed anything. What is not
@@ -114,22 +117,31 @@ func (r *roster) apply(c cluster.MemberChange) bool {
 		}
 		return true
 	}
-	last := len(r.members) - 1
-	r.members[i] = r.members[last]
-	r.place[r.members[i].ID] = i
-	r.members[last] = protocol.Member{}
-	r.members = r.members[:last]
-	delete(r.place, c.Member.ID)
+	r.take(i)
 	if here {
 		r.joining++
 	}
 	return true
 }
 
-// succeeded is the answer to a joiner, encoded once a version.
+// take removes the member at i.
+func (r *roster) take(i int) {
+	delete(r.place, r.members[i].ID)
+	last := len(r.members) - 1
+	if i != last {
+		r.members[i], r.listed[i] = r.members[last], r.listed[last]
+		r.place[r.members[i].ID] = i
+	}
+	r.members[last], r.listed[last] = protocol.Member{}, protocol.Listed{}
+	r.members, r.listed = r.members[:last], r.listed[:last]
+}
+
+// succeeded is the answer to a joiner, made once a version. That is a copy of what
+// was encoded as each member came: the work of joins one by one would else grow
+// with the square of their number.
 func (r *roster) succeeded(channel string) *protocol.Frame {
 	if r.snapshot == nil || r.snapshotVersion != r.version {
-		r.snapshot = protocol.PresenceSucceeded(channel, r.members)
+		r.snapshot = protocol.PresenceSucceeded(channel, r.listed)
 		r.snapshotVersion = r.version
 	}
 	return r.snapshot

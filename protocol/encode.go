@@ -83,21 +83,37 @@ func SubscriptionSucceeded(channel string) *Frame {
 
 // PresenceSucceeded answers a subscribe on a presence channel with all of its
 // members, the joiner included (PROTOCOL 2.33, 2.34).
-func PresenceSucceeded(channel string, members []Member) *Frame {
-	inner := append(make([]byte, 0, 64+64*len(members)), `{"presence":{"count":`...)
-	inner = strconv.AppendInt(inner, int64(len(members)), 10)
-	inner = append(inner, `,"ids":[`...)
+func PresenceSucceeded(channel string, members []Listed) *Frame {
+	size := len(channel) + 80
 	for i := range members {
-		inner = AppendString(comma(inner, i), members[i].ID)
+		size += len(members[i].entry) + members[i].id + 2
 	}
-	inner = append(inner, `],"hash":{`...)
+	b := append(message(evSucceeded, size), `"{\"presence\":{\"count\":`...)
+	b = strconv.AppendInt(b, int64(len(members)), 10)
+	b = append(b, `,\"ids\":[`...)
 	for i := range members {
-		inner = append(AppendString(comma(inner, i), members[i].ID), ':')
-		inner = append(inner, members[i].Info()...)
+		b = append(comma(b, i), members[i].entry[:members[i].id]...)
 	}
-	inner = append(inner, "}}}"...)
-	b := message(evSucceeded, len(inner)+len(inner)/4+len(channel))
-	return onChannel(AppendString(b, inner), channel)
+	b = append(b, `],\"hash\":{`...)
+	for i := range members {
+		b = append(comma(b, i), members[i].entry...)
+	}
+	return onChannel(append(b, `}}}"`...), channel)
+}
+
+// Listed is a member as subscription_succeeded lists it: encoded once, when the
+// member comes, and from then on copied into each list.
+type Listed struct {
+	entry string // of the hash, inside a JSON string: \"id\":{…}
+	id    int    // so much of entry is the id alone
+}
+
+// Listed encodes a member for lists.
+func (m Member) Listed() Listed {
+	info := m.Info()
+	id := appendEscaped(make([]byte, 0, len(m.ID)+len(info)*5/4+8), AppendString(nil, m.ID))
+	entry := appendEscaped(append(id, ':'), info)
+	return Listed{string(entry), len(id)}
 }
 
 func comma(b []byte, i int) []byte {

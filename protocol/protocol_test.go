@@ -202,7 +202,7 @@ func TestServerMessages(t *testing.T) {
 		{ErrorMessage(ErrUnknownKey("xyz")), `{"event":"pusher:error","data":{"code":4001,"message":"App key xyz not in this cluster. Did you forget to specify the cluster?"}}`},
 		{ErrorMessage(ErrAlreadySubscribed("my-channel")), `{"event":"pusher:error","data":{"code":null,"message":"Existing subscription to channel my-channel"}}`},
 		{SubscriptionSucceeded("my-channel"), `{"event":"pusher_internal:subscription_succeeded","data":"{}","channel":"my-channel"}`},
-		{PresenceSucceeded("presence-example", []Member{phil, max}), `{"event":"pusher_internal:subscription_succeeded","data":"{\"presence\":{\"count\":2,\"ids\":[\"11814b\",\"71dd6a\"],\"hash\":{\"11814b\":{\"name\":\"Phil\"},\"71dd6a\":{\"name\":\"Max\"}}}}","channel":"presence-example"}`},
+		{PresenceSucceeded("presence-example", []Listed{phil.Listed(), max.Listed()}), `{"event":"pusher_internal:subscription_succeeded","data":"{\"presence\":{\"count\":2,\"ids\":[\"11814b\",\"71dd6a\"],\"hash\":{\"11814b\":{\"name\":\"Phil\"},\"71dd6a\":{\"name\":\"Max\"}}}}","channel":"presence-example"}`},
 		{MemberAdded("presence-example", phil), `{"event":"pusher_internal:member_added","data":"{\"user_id\":\"11814b\",\"user_info\":{\"name\":\"Phil\"}}","channel":"presence-example"}`},
 		{MemberRemoved("presence-example", "11814b"), `{"event":"pusher_internal:member_removed","data":"{\"user_id\":\"11814b\"}","channel":"presence-example"}`},
 		{SubscriptionError("private-y", "AuthError", "The connection is unauthorized.", 401), `{"event":"pusher:subscription_error","data":{"type":"AuthError","error":"The connection is unauthorized.","status":401},"channel":"private-y"}`},
@@ -375,7 +375,7 @@ func FuzzDecodeClient(f *testing.F) {
 			DecodeUnsubscribe(m)
 			if s, bad := DecodeSubscribe(m); bad == nil {
 				if member, bad := DecodeMember(s.ChannelData, 128, 1024); bad == nil {
-					checkJSON(t, PresenceSucceeded("presence-x", []Member{member}))
+					checkJSON(t, PresenceSucceeded("presence-x", []Listed{member.Listed()}))
 					checkJSON(t, MemberAdded("presence-x", member))
 				}
 			} else {
