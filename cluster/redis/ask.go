@@ -101,7 +101,7 @@ func (l *listener) askSome() bool {
 	n := min(len(l.toAsk), questionsAtOnce)
 	list := append([]*question(nil), l.toAsk[:n]...)
 	l.toAsk = append([]*question(nil), l.toAsk[n:]...)
-	args := []any{l.slice.pre, l.slice.engine.client.PublishCommand(), l.inbox, reg.inc}
+	args := []any{l.slice.pre, l.slice.client.PublishCommand(), l.inbox, reg.inc}
 	for _, q := range list {
 		if l.questions[q.token] == q && q.topic.live {
 			args = append(args, string(q.kind), q.token, cidOf(q.topic.key))
@@ -113,7 +113,7 @@ func (l *listener) askSome() bool {
 	}
 	ctx, cancel := context.WithTimeout(l.slice.engine.life, commandTime)
 	defer cancel()
-	listeners, err := askScript.Run(ctx, l.slice.engine.client, []string{l.slice.pre + "e"}, args...).Int64()
+	listeners, err := askScript.Run(ctx, l.slice.client, []string{l.slice.pre + "e"}, args...).Int64()
 	l.slice.saw(err)
 	if err == nil && listeners > 0 {
 		return true

@@ -145,7 +145,7 @@ func (l *lane) build(reg registration) (*batch, time.Duration) {
 	s, o := l.slice, &l.slice.engine.opts
 	b.keys = []string{s.pre + "e", s.pre + "l:" + reg.inc, s.pre + "nc:" + reg.inc, s.pre + "nb:" + reg.inc}
 	b.args = []any{s.pre, reg.inc, reg.epoch, l.index, l.told, b.number,
-		s.engine.client.PublishCommand(), o.Debounce.Milliseconds(), o.Outbox}
+		s.client.PublishCommand(), o.Debounce.Milliseconds(), o.Outbox}
 	n := 0
 	for n < len(l.dirty) && l.encode(l.dirty[n], b, now) {
 		n++

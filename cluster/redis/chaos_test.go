@@ -47,7 +47,7 @@ func (a *actor) start() {
 func (a *actor) crash() {
 	a.engine.end()
 	a.engine.running.Wait()
-	a.engine.client.Close()
+	a.engine.shared.Close()
 	a.crashes++
 }
 

@@ -78,7 +78,7 @@ func (l *listener) listen() {
 	var all sync.WaitGroup
 	defer all.Wait()
 	defer cancel()
-	conn := l.slice.engine.client.Subscribe(ctx, l.control)
+	conn := l.slice.client.Subscribe(ctx, l.control)
 	defer conn.Close()
 	// Reading has no deadline and does not look at ctx.
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
@@ -240,7 +240,7 @@ func (l *listener) flush(ctx context.Context, conn *goredis.PubSub) bool {
 	l.add, l.drop = nil, nil
 	l.mu.Unlock()
 	subscribe, unsubscribe := conn.Subscribe, conn.Unsubscribe
-	if l.slice.engine.client.Sharded {
+	if l.slice.client.Sharded {
 		subscribe, unsubscribe = conn.SSubscribe, conn.SUnsubscribe
 	}
 	return inChunks(ctx, drop, unsubscribe) && inChunks(ctx, add, subscribe)
@@ -284,7 +284,7 @@ func (l *listener) watch(ctx context.Context, conn *goredis.PubSub) {
 func (l *listener) probe(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, commandTime)
 	defer cancel()
-	client := l.slice.engine.client
+	client := l.slice.client
 	if client.Sharded {
 		l.slice.saw(client.SPublish(ctx, l.control, "?").Err())
 	} else {

@@ -179,8 +179,12 @@ func has(o *observer, payload string) bool {
 // after it all is as if nothing had been.
 func outage(t *testing.T, args []string, away, back func(*testkit.Redis)) {
 	r := testkit.StartRedis(t, args...)
-	a, ao := begin(t, r.URL())
-	b, bo := begin(t, r.URL())
+	outageOf(t, r.URL(), func() { away(r) }, func() { back(r) })
+}
+
+func outageOf(t *testing.T, url string, away, back func()) {
+	a, ao := begin(t, url)
+	b, bo := begin(t, url)
 	soon(t, enter(a, ao, "presence-p", "ann"))
 	soon(t, enter(b, bo, "presence-p", "bob"))
 	testkit.Until(t, "both see both", func() bool { return len(ao.in(ch("presence-p"))) == 2 })
@@ -190,7 +194,7 @@ func outage(t *testing.T, args []string, away, back func(*testkit.Redis)) {
 			bo.Online("app", u, true)
 		}
 	})
-	away(r)
+	away()
 	began := time.Now()
 	if _, err := a.Publish(context.Background(), []cluster.Publication{event("presence-p", "lost")}); !errors.Is(err, cluster.ErrUnavailable) {
 		t.Errorf("publishing while finding out: %v", err)
@@ -209,7 +213,7 @@ func outage(t *testing.T, args []string, away, back func(*testkit.Redis)) {
 	joined := enter(a, ao, "presence-p", "cy")
 	b.Leave(ch("presence-p"), presenceFlags, "bob")
 	dan := enter(b, bo, "presence-p", "dan")
-	back(r)
+	back()
 	soon(t, joined)
 	soon(t, dan)
 	for _, o := range []*observer{ao, bo} {

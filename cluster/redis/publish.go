@@ -170,7 +170,7 @@ type call struct {
 func (p *publisher) send(list []*item) {
 	ctx, cancel := context.WithTimeout(p.slice.engine.life, commandTime)
 	defer cancel()
-	pipe := p.slice.engine.client.Pipeline()
+	pipe := p.slice.client.Pipeline()
 	calls := p.calls(list)
 	for i := range calls {
 		calls[i].cmd = p.command(ctx, pipe, &calls[i])
@@ -195,7 +195,7 @@ func (p *publisher) calls(list []*item) (calls []call) {
 			calls[last].items = append(calls[last].items, i)
 			calls[last].args = i.arguments(calls[last].args)
 		default:
-			args := []any{p.slice.pre, p.slice.engine.client.PublishCommand()}
+			args := []any{p.slice.pre, p.slice.client.PublishCommand()}
 			calls = append(calls, call{items: []*item{i}, args: i.arguments(args)})
 		}
 	}
@@ -214,7 +214,7 @@ func (p *publisher) command(ctx context.Context, pipe goredis.Pipeliner, c *call
 		return publishScript.EvalSha(ctx, pipe, []string{p.slice.pre + "e"}, c.args...)
 	}
 	e := &c.items[0].events[0]
-	if p.slice.engine.client.Sharded {
+	if p.slice.client.Sharded {
 		return pipe.SPublish(ctx, p.slice.pre+"c:"+e.cid, e.body)
 	}
 	return pipe.Publish(ctx, p.slice.pre+"c:"+e.cid, e.body)
@@ -227,7 +227,7 @@ func (p *publisher) ended(ctx context.Context, c *call) {
 	if c.args != nil {
 		cmd, _ := c.cmd.(*goredis.Cmd)
 		if noScript(err) { // Redis was restarted; nothing of it was done
-			cmd = publishScript.Eval(ctx, p.slice.engine.client, []string{p.slice.pre + "e"}, c.args...)
+			cmd = publishScript.Eval(ctx, p.slice.client, []string{p.slice.pre + "e"}, c.args...)
 		}
 		list, err = cmd.Slice()
 	}

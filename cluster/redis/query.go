@@ -151,7 +151,7 @@ func (s *slice) channels(ctx context.Context, app, prefix string, want cluster.I
 
 // living lists the incarnations whose leases have not run out, by Redis' clock.
 func (s *slice) living(ctx context.Context) ([]string, error) {
-	incs, err := livingScript.Run(ctx, s.engine.client, []string{s.pre + "hb"}).StringSlice()
+	incs, err := livingScript.Run(ctx, s.client, []string{s.pre + "hb"}).StringSlice()
 	s.saw(err)
 	return incs, err
 }
@@ -161,7 +161,7 @@ func (s *slice) scan(ctx context.Context, inc, app, prefix string, sums map[stri
 	match := globEscape(app+":"+prefix) + "*"
 	seen := make(map[string]bool) // a scan may return a field twice
 	for cursor := uint64(0); ; {
-		list, next, err := s.engine.client.HScan(ctx, s.pre+"nc:"+inc, cursor, match, 1000).Result()
+		list, next, err := s.client.HScan(ctx, s.pre+"nc:"+inc, cursor, match, 1000).Result()
 		s.saw(err)
 		if err != nil {
 			return err
@@ -187,7 +187,7 @@ func globEscape(s string) string {
 
 // countUsers adds the numbers of users.
 func (s *slice) countUsers(ctx context.Context, app string, list map[string]cluster.ChannelInfo) error {
-	pipe := s.engine.client.Pipeline()
+	pipe := s.client.Pipeline()
 	counts := make(map[string]*goredis.IntCmd)
 	for name := range list {
 		if protocol.KindOf(name).Is(protocol.Presence) {

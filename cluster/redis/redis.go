@@ -37,9 +37,9 @@ import (
 
 // Options of an engine. Zero values are defaults.
 type Options struct {
-	URL    string // see redis.Open of internal/redis; required
-	Prefix string // begins every key; "dunlin"
-	Slices int    // the same on all nodes; 1, on a Redis Cluster 16
+	URL    string // see redis.Connect of internal/redis, as for Prefix and Slices; required
+	Prefix string
+	Slices int
 	Lanes  int    // a slice; 4, on a Redis Cluster 1
 	Node   string // names this process, as redis.NodeName of internal/redis does; one of those
 	Log    *slog.Logger
@@ -55,13 +55,11 @@ type Options struct {
 	OfferBytes   int           // most bytes of events waiting to be published, a slice; 16 MiB
 }
 
-func (o *Options) defaults(c *redis.Client) {
+func (o *Options) defaults(d *redis.Deployment) {
 	lanes := 4
-	if c.Sharded {
+	if d.Client(0).Sharded {
 		lanes = 1
 	}
-	or(&o.Prefix, redis.DefaultPrefix)
-	or(&o.Slices, c.DefaultSlices())
 	or(&o.Node, redis.NodeName())
 	or(&o.Lanes, lanes)
 	or(&o.Log, slog.New(slog.DiscardHandler))
@@ -86,8 +84,7 @@ func or[T comparable](v *T, def T) {
 type Engine struct {
 	// Static after construction
 	opts    Options
-	client  *redis.Client
-	layout  redis.Layout
+	shared  *redis.Deployment
 	slices  []*slice
 	tellers []*teller
 	people  *teller // of all topics of users, so that an answer about many is in order
@@ -123,23 +120,19 @@ type Stats struct {
 
 // New reads the URL and returns an engine that is not yet started.
 func New(o Options) (*Engine, error) {
-	client, err := redis.Open(o.URL)
+	shared, err := redis.Connect(o.URL, o.Prefix, o.Slices)
 	if err != nil {
 		return nil, err
 	}
-	o.defaults(client)
-	layout, err := redis.NewLayout(o.Prefix, o.Slices)
-	if err != nil {
-		return nil, errors.Join(err, client.Close())
-	}
-	e := &Engine{opts: o, client: client, layout: layout, seed: maphash.MakeSeed(), node: o.Node}
+	o.defaults(shared)
+	e := &Engine{opts: o, shared: shared, seed: maphash.MakeSeed(), node: o.Node}
 	e.kept.Store(redis.RandomNumber())
 	e.life, e.end = context.WithCancel(context.Background())
 	for range max(2, min(runtime.GOMAXPROCS(0), 16)) {
 		e.tellers = append(e.tellers, newTeller(e))
 	}
 	e.people = newTeller(e)
-	for i := range o.Slices {
+	for i := range shared.Slices() {
 		e.slices = append(e.slices, newSlice(e, i))
 	}
 	return e, nil
@@ -168,16 +161,18 @@ func (e *Engine) Start(h cluster.Handler) error {
 func (e *Engine) check() error {
 	ctx, cancel := context.WithTimeout(e.life, 2*time.Second)
 	defer cancel()
-	facts, err := redis.Facts(ctx, e.client)
-	if err != nil {
-		e.opts.Log.Warn("Redis does not answer; the node goes on without and keeps trying", "error", err)
-		return nil
-	}
-	if facts.Major > 0 && facts.Major < 7 {
-		return fmt.Errorf("the engine needs Redis 7.0 or newer, this is %s", facts.Version)
-	}
-	if facts.Evicts {
-		e.opts.Log.Warn("Redis may evict keys: set maxmemory-policy to noeviction, or state is lost silently")
+	for _, client := range e.shared.Clients() {
+		facts, err := redis.Facts(ctx, client)
+		if err != nil {
+			e.opts.Log.Warn("Redis does not answer; the node goes on without and keeps trying", "error", err)
+			continue
+		}
+		if facts.Major > 0 && facts.Major < 7 {
+			return fmt.Errorf("the engine needs Redis 7.0 or newer, this is %s", facts.Version)
+		}
+		if facts.Evicts {
+			e.opts.Log.Warn("Redis may evict keys: set maxmemory-policy to noeviction, or state is lost silently")
+		}
 	}
 	return nil
 }
@@ -220,14 +215,14 @@ func (e *Engine) Close() error {
 	}
 	e.end()
 	e.running.Wait()
-	return e.client.Close()
+	return e.shared.Close()
 }
 
 // Stats returns the engine's counters.
 func (e *Engine) Stats() *Stats { return &e.stats }
 
 func (e *Engine) slice(ch protocol.ChannelKey) *slice {
-	return e.slices[e.layout.Slice(ch.App, ch.Name)]
+	return e.slices[e.shared.Slice(ch.App, ch.Name)]
 }
 
 func (e *Engine) teller(ch protocol.ChannelKey) *teller {

@@ -15,7 +15,11 @@ func (s *slice) register(inc, first string) ([]any, error) {
 	ctx, cancel := context.WithTimeout(s.engine.life, commandTime)
 	defer cancel()
 	keys := []string{s.pre + "hb", s.pre + "l:" + inc, s.pre + "e"}
-	list, err := s.run(ctx, registerScript, keys, inc, s.engine.opts.Lease.Milliseconds(), s.newEpoch(), first, len(s.lanes))
+	args := []any{inc, s.engine.opts.Lease.Milliseconds(), s.newEpoch(), first, len(s.lanes)}
+	if key, place := s.engine.shared.Place(s.index); key != "" {
+		keys, args = append(keys, key), append(args, place)
+	}
+	list, err := s.run(ctx, registerScript, keys, args...)
 	if err == nil && len(list) < 3 || err == nil && number(list[1]) == 1 && len(list) != 3+len(s.lanes) {
 		err = fmt.Errorf("a registration was answered with %d values", len(list))
 	}
@@ -24,7 +28,7 @@ func (s *slice) register(inc, first string) ([]any, error) {
 
 // An epoch says which slice of how many it is of, so that a Redis that holds
 // another one is noticed.
-func (s *slice) epochMark() string { return fmt.Sprintf("%d/%d/", s.index, s.engine.layout.Slices()) }
+func (s *slice) epochMark() string { return fmt.Sprintf("%d/%d/", s.index, s.engine.shared.Slices()) }
 
 func (s *slice) newEpoch() string {
 	return s.epochMark() + strconv.FormatUint(redis.RandomNumber(), 36)
@@ -61,7 +65,7 @@ func (s *slice) rejoin(old registration, why reason) error {
 
 // refuse notes that the slice belongs to another deployment.
 func (s *slice) refuse(epoch string) error {
-	err := fmt.Errorf("slice %d of %d holds %q: this Redis, under this prefix, belongs to a deployment with other settings", s.index, s.engine.layout.Slices(), epoch)
+	err := fmt.Errorf("slice %d of %d holds %q: this Redis, under this prefix, belongs to a deployment with other settings", s.index, s.engine.shared.Slices(), epoch)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.notOurs == nil {

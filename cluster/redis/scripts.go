@@ -45,7 +45,7 @@ var (
 // run runs a script that answers with a list. An answer that is none is as bad as
 // no answer.
 func (s *slice) run(ctx context.Context, script *goredis.Script, keys []string, args ...any) ([]any, error) {
-	list, err := script.Run(ctx, s.engine.client, keys, args...).Slice()
+	list, err := script.Run(ctx, s.client, keys, args...).Slice()
 	s.saw(err)
 	return list, err
 }

@@ -11,6 +11,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"dunlin/internal/redis"
 	"dunlin/protocol"
 )
 
@@ -48,6 +49,7 @@ type slice struct {
 	engine    *Engine
 	index     int
 	pre       string
+	client    *redis.Client
 	lanes     []*lane
 	publisher *publisher
 	listener  *listener
@@ -70,7 +72,8 @@ func newSlice(e *Engine, index int) *slice {
 	s := &slice{
 		engine:  e,
 		index:   index,
-		pre:     e.layout.Prefix(index),
+		pre:     e.shared.Prefix(index),
+		client:  e.shared.Client(index),
 		wake:    make(chan struct{}, 1),
 		hands:   make(chan struct{}, 16),
 		first:   make(chan struct{}),
@@ -307,7 +310,7 @@ func (s *slice) caughtUp(gen int) {
 // release lets an incarnation's lease run out now. When that fails it runs out by
 // itself.
 func (s *slice) release(ctx context.Context, inc string) {
-	s.saw(s.engine.client.ZAddXX(ctx, s.pre+"hb", goredis.Z{Score: 1, Member: inc}).Err())
+	s.saw(s.client.ZAddXX(ctx, s.pre+"hb", goredis.Z{Score: 1, Member: inc}).Err())
 }
 
 // goodbye tells what is left to tell and gives up the lease.

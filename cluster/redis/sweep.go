@@ -29,7 +29,7 @@ func (s *slice) sweep() (more bool) {
 	defer cancel()
 	o := &s.engine.opts
 	list, err := s.run(ctx, sweepScript, []string{s.pre + "hb"},
-		s.pre, sweepChannels, sweepTimers, s.engine.client.PublishCommand(), o.Debounce.Milliseconds(), o.Outbox)
+		s.pre, sweepChannels, sweepTimers, s.client.PublishCommand(), o.Debounce.Milliseconds(), o.Outbox)
 	if err != nil || len(list) < 4 {
 		return false
 	}

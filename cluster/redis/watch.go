@@ -136,7 +136,7 @@ func (e *Engine) Terminate(ctx context.Context, app, user string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, commandTime)
 	defer cancel()
-	err := terminateScript.Run(ctx, e.client, []string{s.pre + "tm"}, e.client.PublishCommand(), s.listener.control, app+"\n"+user).Err()
+	err := terminateScript.Run(ctx, s.client, []string{s.pre + "tm"}, s.client.PublishCommand(), s.listener.control, app+"\n"+user).Err()
 	s.saw(err)
 	return unavailable(err)
 }
@@ -183,7 +183,7 @@ func (l *listener) terminate(who string, at int64, act bool) {
 func (l *listener) catchTerminated() {
 	ctx, cancel := context.WithTimeout(l.slice.engine.life, commandTime)
 	defer cancel()
-	list, err := l.slice.engine.client.ZRangeWithScores(ctx, l.slice.pre+"tm", 0, -1).Result()
+	list, err := l.slice.client.ZRangeWithScores(ctx, l.slice.pre+"tm", 0, -1).Result()
 	l.slice.saw(err)
 	l.mu.Lock()
 	act := l.noted

@@ -58,7 +58,8 @@ var token = kind[*protocol.Secret]{
 	same: sameSecret,
 }
 
-// redisURL is a URL with a password, perhaps. What it names is looked at later.
+// redisURL is a URL with a password, perhaps, or several with spaces between. What
+// they name is looked at later.
 var redisURL = kind[*protocol.Secret]{
 	values: "URL",
 	read: func(g given) (*protocol.Secret, error) {
@@ -66,9 +67,11 @@ var redisURL = kind[*protocol.Secret]{
 		if err != nil {
 			return nil, err
 		}
-		scheme, _, ok := strings.Cut(s.Reveal(), "://")
-		if !ok || !slices.Contains(redisSchemes, scheme) {
-			return nil, errors.New("must be a URL that begins with " + strings.Join(redisSchemes, "://, ") + "://")
+		for _, url := range strings.Fields(s.Reveal()) {
+			scheme, _, ok := strings.Cut(url, "://")
+			if !ok || !slices.Contains(redisSchemes, scheme) {
+				return nil, errors.New("must be a URL that begins with " + strings.Join(redisSchemes, "://, ") + "://")
+			}
 		}
 		return s, nil
 	},

@@ -36,8 +36,9 @@ type Client struct {
 //	redis-sentinel://user:password@host:port,host:port/master/db
 //	redis-cluster://user:password@host:port,host:port
 //
-// rediss-sentinel and rediss-cluster are these with TLS. Options of go-redis may
-// follow as a query, such as pool_size. The user and the password of a
+// rediss-sentinel and rediss-cluster are these with TLS. In the query tls_ca names a
+// file of the authorities to trust, tls_cert and tls_key those of a certificate to
+// show. Options of go-redis may stand there too, such as pool_size. The user and the password of a
 // redis-sentinel URL are those of Redis; sentinel_username and sentinel_password
 // in the query are the Sentinels' own. No error quotes the URL, which may hold a
 // password.
@@ -51,15 +52,16 @@ func Open(text string) (*Client, error) {
 	if base == "unix" && kind != "" {
 		kind = scheme // not a kind
 	}
+	rest, files, err := cutTLSFiles(rest)
 	var c *Client
-	var err error
-	switch kind {
-	case "":
-		c, err = openOne(text)
-	case "sentinel":
-		c, err = openSentinel(base, rest)
-	case "cluster":
-		c, err = openCluster(base, rest)
+	switch {
+	case err != nil:
+	case kind == "":
+		c, err = openOne(scheme+"://"+rest, files)
+	case kind == "sentinel":
+		c, err = openSentinel(base, rest, files)
+	case kind == "cluster":
+		c, err = openCluster(base, rest, files)
 	default:
 		return nil, fmt.Errorf("%q is no scheme of a Redis URL", scheme)
 	}
@@ -86,9 +88,12 @@ func unquoted(err error) error {
 	return err
 }
 
-func openOne(text string) (*Client, error) {
+func openOne(text string, files tlsFiles) (*Client, error) {
 	o, err := goredis.ParseURL(text)
 	if err != nil {
+		return nil, err
+	}
+	if err := files.apply(o.TLSConfig); err != nil {
 		return nil, err
 	}
 	o.MaxRetries = -1 // who sends knows whether a command may be sent twice
@@ -124,7 +129,7 @@ func spread(base, rest string) (*url.URL, error) {
 	return u, nil
 }
 
-func openSentinel(base, rest string) (*Client, error) {
+func openSentinel(base, rest string, files tlsFiles) (*Client, error) {
 	u, err := spread(base, rest)
 	if err != nil {
 		return nil, err
@@ -144,6 +149,9 @@ func openSentinel(base, rest string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := files.apply(o.TLSConfig); err != nil {
+		return nil, err
+	}
 	o.SentinelUsername, o.SentinelPassword = own, password
 	if user != nil {
 		o.Username = user.Username()
@@ -156,13 +164,16 @@ func openSentinel(base, rest string) (*Client, error) {
 	return &Client{UniversalClient: goredis.NewFailoverClient(o)}, nil
 }
 
-func openCluster(base, rest string) (*Client, error) {
+func openCluster(base, rest string, files tlsFiles) (*Client, error) {
 	u, err := spread(base, rest)
 	if err != nil {
 		return nil, err
 	}
 	o, err := goredis.ParseClusterURL(u.String())
 	if err != nil {
+		return nil, err
+	}
+	if err := files.apply(o.TLSConfig); err != nil {
 		return nil, err
 	}
 	o.MaxRetries = -1

@@ -1,11 +1,14 @@
 package redis
 
 import (
+	"crypto/tls"
 	"fmt"
 	"strings"
 	"testing"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"dunlin/internal/testkit"
 )
 
 // Keys are for ever: another tag or another slice is another key.
@@ -94,6 +97,74 @@ func TestOpen(t *testing.T) {
 		if _, err := Open(bad); err == nil || strings.Contains(err.Error(), "topsecret@") {
 			t.Errorf("%q: %v", bad, err)
 		}
+	}
+}
+
+func TestOpenTLS(t *testing.T) {
+	t.Parallel()
+	cert, key := testkit.Certificate(t)
+	files := "tls_ca=" + cert + "&tls_cert=" + cert + "&tls_key=" + key
+	for _, good := range []string{"rediss://h:1/2?", "rediss-sentinel://a:1,b:2/main?", "rediss-cluster://a:1,b:2?"} {
+		c, err := Open(good + files + "&pool_size=7")
+		if err != nil {
+			t.Errorf("%s: %v", good, err)
+			continue
+		}
+		var own []tls.Certificate
+		var size int
+		switch c := c.UniversalClient.(type) {
+		case *goredis.Client:
+			own, size = c.Options().TLSConfig.Certificates, c.Options().PoolSize
+		case *goredis.ClusterClient:
+			own, size = c.Options().TLSConfig.Certificates, c.Options().PoolSize
+		}
+		if len(own) != 1 || size != 7 {
+			t.Errorf("%s: %d certificates, pool of %d", good, len(own), size)
+		}
+	}
+	for bad, want := range map[string]string{
+		"redis://h:1?" + files:                             "begin with rediss",
+		"rediss://h:1?tls_cert=" + cert:                    "belong together",
+		"rediss://h:1?tls_ca=/nowhere":                     "tls_ca",
+		"rediss://h:1?tls_ca=" + key:                       "no certificate",
+		"rediss://h:1?tls_cert=" + key + "&tls_key=" + key: "tls_cert",
+		"rediss-cluster://h:1?tls_ca=%zz":                  "can not be read",
+	} {
+		if _, err := Open(bad); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", bad, err, want)
+		}
+	}
+}
+
+func TestConnect(t *testing.T) {
+	t.Parallel()
+	d, err := Connect(" redis://a:1\nredis://b:2  redis://c:3 ", "", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var addrs, places []string
+	for s := range d.Slices() {
+		addrs = append(addrs, d.Client(s).UniversalClient.(*goredis.Client).Options().Addr)
+		_, place := d.Place(s)
+		places = append(places, place)
+	}
+	if got := strings.Join(append(addrs, places...), ", "); got != "a:1, b:2, c:3, Redis 1 of 3, Redis 2 of 3, Redis 3 of 3" {
+		t.Error(got)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+	for urls, slices := range map[string]int{"": 1, "  ": 0, "redis://a:1 x": 0, "redis://a:1 redis://b:2": 1, "redis://a:1": 1000} {
+		if _, err := Connect(urls, "", slices); err == nil {
+			t.Errorf("%q with %d slices was taken", urls, slices)
+		}
+	}
+	one, err := Connect("redis-cluster://a:1", "p", 0)
+	if err != nil || one.Slices() != 16 || !strings.HasPrefix(one.Prefix(0), "p:{") {
+		t.Errorf("a cluster: %v, %v", one, err)
+	}
+	if key, _ := one.Place(3); key != "" {
+		t.Errorf("one has a place: %s", key)
 	}
 }
 

@@ -92,15 +92,3 @@ func jump(key uint64, buckets int) int {
 	}
 	return int(b)
 }
-
-// DefaultPrefix begins every key unless something else is wanted.
-const DefaultPrefix = "dunlin"
-
-// DefaultSlices is how many slices suit a Redis: those of a cluster are spread over
-// its masters.
-func (c *Client) DefaultSlices() int {
-	if c.Sharded {
-		return 16
-	}
-	return 1
-}

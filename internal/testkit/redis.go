@@ -19,6 +19,7 @@ import (
 // Redis is a redis-server of a test's own, on a unix socket.
 type Redis struct {
 	Socket string
+	Addr   string // of StartRedisOn
 
 	t    testing.TB
 	dir  string
@@ -159,24 +160,40 @@ func StartRedisCluster(t testing.TB, masters int) string {
 // higher, so another port is tried when either is taken.
 func startMaster(t testing.TB) (addr string) {
 	t.Helper()
-	dir := t.TempDir()
+	return StartRedisOn(t, func(port int) []string {
+		return []string{
+			"--port", strconv.Itoa(port), "--cluster-enabled", "yes",
+			"--cluster-config-file", strconv.Itoa(port) + ".conf", "--cluster-node-timeout", "2000",
+		}
+	}).Addr
+}
+
+// StartRedisOn is StartRedis for a server with a port of 127.0.0.1 as well; args
+// makes what has to be added to the command line.
+func StartRedisOn(t testing.TB, args func(port int) []string) *Redis {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "dunlin-redis-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
 	for range 20 {
 		port := freePort(t)
 		if port > 50_000 {
 			continue
 		}
-		r := &Redis{Socket: filepath.Join(dir, "s"), t: t, dir: dir, args: []string{
-			"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--cluster-enabled", "yes",
-			"--cluster-config-file", strconv.Itoa(port) + ".conf", "--cluster-node-timeout", "2000",
-		}}
+		r := &Redis{
+			Socket: filepath.Join(dir, "redis.sock"), Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
+			t: t, dir: dir, args: append([]string{"--bind", "127.0.0.1"}, args(port)...),
+		}
 		t.Cleanup(r.Kill)
 		if r.start() {
-			return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+			return r
 		}
 		r.Kill()
 	}
 	t.Fatal("no port is free for a redis-server")
-	return ""
+	return nil
 }
 
 func freePort(t testing.TB) int {

@@ -38,9 +38,9 @@ var (
 
 // Options of a queue. Zero values are defaults.
 type Options struct {
-	URL       string        // see redis.Open of internal/redis; required
-	Prefix    string        // begins every key; "dunlin"
-	Slices    int           // as the engine has them
+	URL       string // this and the next two as the engine has them; required
+	Prefix    string
+	Slices    int
 	Node      string        // names this node, as the engine does; "": it is alone
 	MaxEvents int           // waiting, a slice; 1,000,000
 	MaxDead   int           // dead letters, a slice; 10,000
@@ -53,8 +53,7 @@ type Options struct {
 type Queue struct {
 	// Static after construction
 	o      Options
-	client *redis.Client
-	layout redis.Layout
+	shared *redis.Deployment
 	life   context.Context // ends with Close
 	end    context.CancelFunc
 	wake   chan struct{} // one token: something was appended here
@@ -84,22 +83,17 @@ const commandTime = 2 * time.Second
 
 // New opens a queue. It does not connect.
 func New(o Options) (*Queue, error) {
-	client, err := redis.Open(o.URL)
+	shared, err := redis.Connect(o.URL, o.Prefix, o.Slices)
 	if err != nil {
 		return nil, err
 	}
-	o.Prefix = cmp.Or(o.Prefix, redis.DefaultPrefix)
-	o.Slices = cmp.Or(o.Slices, client.DefaultSlices())
 	o.MaxEvents, o.MaxDead = cmp.Or(o.MaxEvents, 1_000_000), cmp.Or(o.MaxDead, 10_000)
 	o.Idle, o.Poll = cmp.Or(o.Idle, 30*time.Second), cmp.Or(o.Poll, 100*time.Millisecond)
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
-	layout, err := redis.NewLayout(o.Prefix, o.Slices)
-	if err != nil {
-		return nil, errors.Join(err, client.Close())
-	}
+	slices := shared.Slices()
 	q := &Queue{
-		o: o, client: client, layout: layout, wake: make(chan struct{}, 1),
-		taken: make(map[string]place), groups: make([]bool, o.Slices), claimed: make([]time.Time, o.Slices), owned: make([]bool, o.Slices),
+		o: o, shared: shared, wake: make(chan struct{}, 1),
+		taken: make(map[string]place), groups: make([]bool, slices), claimed: make([]time.Time, slices), owned: make([]bool, slices),
 	}
 	q.life, q.end = context.WithCancel(context.Background())
 	return q, nil
@@ -112,7 +106,7 @@ func (q *Queue) Close() error {
 		return nil
 	}
 	q.end()
-	return q.client.Close()
+	return q.shared.Close()
 }
 
 func (q *Queue) closed(err error) error {
@@ -122,7 +116,9 @@ func (q *Queue) closed(err error) error {
 	return err
 }
 
-func (q *Queue) key(slice int, name string) string { return q.layout.Prefix(slice) + name }
+func (q *Queue) client(slice int) *redis.Client { return q.shared.Client(slice) }
+
+func (q *Queue) key(slice int, name string) string { return q.shared.Prefix(slice) + name }
 
 // Append implements webhooks.Queue. Events of several slices are appended one slice
 // after the other.
@@ -133,7 +129,7 @@ func (q *Queue) Append(ctx context.Context, events ...webhooks.Event) error {
 	calls := make(map[int][]any)
 	var order []int
 	for i := range events {
-		s := q.layout.Slice(events[i].App, events[i].Channel)
+		s := q.shared.Slice(events[i].App, events[i].Channel)
 		if calls[s] == nil {
 			calls[s] = []any{q.o.MaxEvents}
 			order = append(order, s)
@@ -142,7 +138,7 @@ func (q *Queue) Append(ctx context.Context, events ...webhooks.Event) error {
 		calls[s] = append(append(calls[s], events[i].ID, len(fields)), fields...)
 	}
 	for _, s := range order {
-		if err := appendScript.Run(ctx, q.client, []string{q.key(s, "wh"), q.key(s, "wi")}, calls[s]...).Err(); err != nil {
+		if err := appendScript.Run(ctx, q.client(s), []string{q.key(s, "wh"), q.key(s, "wi")}, calls[s]...).Err(); err != nil {
 			return q.closed(err)
 		}
 	}
@@ -205,8 +201,8 @@ func (q *Queue) handOut(ctx context.Context, slice int, found []goredis.XMessage
 		e, err := eventOf(slice, &found[i])
 		if err != nil {
 			q.o.Log.Error("a webhook can not be read", "error", err)
-			q.client.XAck(ctx, q.key(slice, "wh"), group, found[i].ID)
-			q.client.XDel(ctx, q.key(slice, "wh"), found[i].ID)
+			q.client(slice).XAck(ctx, q.key(slice, "wh"), group, found[i].ID)
+			q.client(slice).XDel(ctx, q.key(slice, "wh"), found[i].ID)
 			continue
 		}
 		q.mu.Lock()
@@ -234,14 +230,14 @@ func (q *Queue) read(ctx context.Context, s, most int) ([]goredis.XMessage, erro
 	}
 	q.mu.Unlock()
 	if claim {
-		found, _, err := q.client.XAutoClaim(ctx, &goredis.XAutoClaimArgs{
+		found, _, err := q.client(s).XAutoClaim(ctx, &goredis.XAutoClaimArgs{
 			Stream: stream, Group: group, Consumer: q.consumer(), MinIdle: q.o.Idle, Start: "0-0", Count: int64(most),
 		}).Result()
 		if err != nil || len(found) > 0 {
 			return found, q.noGroup(s, err)
 		}
 	}
-	r, err := q.client.XReadGroup(ctx, &goredis.XReadGroupArgs{
+	r, err := q.client(s).XReadGroup(ctx, &goredis.XReadGroupArgs{
 		Group: group, Consumer: q.consumer(), Streams: []string{stream, ">"}, Count: int64(most), Block: -1,
 	}).Result()
 	if errors.Is(err, goredis.Nil) || len(r) == 0 {
@@ -275,7 +271,7 @@ func (q *Queue) ensureGroup(ctx context.Context, s int) error {
 	if there {
 		return nil
 	}
-	err := q.client.XGroupCreateMkStream(ctx, q.key(s, "wh"), group, "0").Err()
+	err := q.client(s).XGroupCreateMkStream(ctx, q.key(s, "wh"), group, "0").Err()
 	if err != nil && !strings.HasPrefix(err.Error(), "BUSYGROUP") {
 		return err
 	}
@@ -311,7 +307,7 @@ func (q *Queue) own(ctx context.Context) []bool {
 // living lists the nodes that the engine's leases name. Those that ran out do not
 // matter for long: they are swept away.
 func (q *Queue) living(ctx context.Context, s int) (nodes []string) {
-	for _, inc := range q.client.ZRange(ctx, q.key(s, "hb"), 0, -1).Val() {
+	for _, inc := range q.client(s).ZRange(ctx, q.key(s, "hb"), 0, -1).Val() {
 		node, _, _ := strings.Cut(inc, ".")
 		nodes = append(nodes, node)
 	}

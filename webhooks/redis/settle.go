@@ -27,7 +27,7 @@ func (q *Queue) Settle(ctx context.Context, outcomes ...webhooks.Outcome) error 
 	}
 	q.mu.Unlock()
 	for s, args := range calls {
-		if err := settleScript.Run(ctx, q.client, []string{q.key(s, "wh"), q.key(s, "wd"), q.key(s, "wi")}, args...).Err(); err != nil {
+		if err := settleScript.Run(ctx, q.client(s), []string{q.key(s, "wh"), q.key(s, "wd"), q.key(s, "wi")}, args...).Err(); err != nil {
 			return q.closed(err)
 		}
 	}
@@ -50,7 +50,7 @@ func (q *Queue) Extend(ctx context.Context, ids ...string) error {
 	}
 	q.mu.Unlock()
 	for s, list := range entries {
-		err := q.client.XClaimJustID(ctx, &goredis.XClaimArgs{Stream: q.key(s, "wh"), Group: group, Consumer: q.consumer(), Messages: list}).Err()
+		err := q.client(s).XClaimJustID(ctx, &goredis.XClaimArgs{Stream: q.key(s, "wh"), Group: group, Consumer: q.consumer(), Messages: list}).Err()
 		if err != nil {
 			return q.closed(err)
 		}
@@ -68,7 +68,7 @@ const (
 // Backlog implements webhooks.Queue. It counts up to 10,000 events of a slice.
 func (q *Queue) Backlog(ctx context.Context) (map[string]webhooks.Backlog, error) {
 	list := make(map[string]webhooks.Backlog)
-	for s := range q.layout.Slices() {
+	for s := range q.shared.Slices() {
 		err := q.scan(ctx, s, "wh", func(e webhooks.Event, _ *goredis.XMessage) {
 			b := list[e.App]
 			b.Queued++
@@ -95,7 +95,7 @@ func (q *Queue) Backlog(ctx context.Context) (map[string]webhooks.Backlog, error
 func (q *Queue) scan(ctx context.Context, s int, stream string, each func(webhooks.Event, *goredis.XMessage)) error {
 	from := "-"
 	for range backlogMost / page {
-		list, err := q.client.XRangeN(ctx, q.key(s, stream), from, "+", page).Result()
+		list, err := q.client(s).XRangeN(ctx, q.key(s, stream), from, "+", page).Result()
 		if err != nil {
 			return err
 		}
@@ -119,7 +119,7 @@ func (q *Queue) Dead(ctx context.Context, app string, max int) ([]webhooks.DeadL
 		entry  string
 	}
 	var all []dated
-	for s := range q.layout.Slices() {
+	for s := range q.shared.Slices() {
 		err := q.scan(ctx, s, "wd", func(e webhooks.Event, m *goredis.XMessage) {
 			if app != "" && e.App != app {
 				return
@@ -144,7 +144,7 @@ func (q *Queue) Dead(ctx context.Context, app string, max int) ([]webhooks.DeadL
 
 // Replay implements webhooks.Queue.
 func (q *Queue) Replay(ctx context.Context, app string, ids ...string) (total int, err error) {
-	for s := range q.layout.Slices() {
+	for s := range q.shared.Slices() {
 		args := []any{q.o.MaxEvents}
 		err := q.scan(ctx, s, "wd", func(e webhooks.Event, m *goredis.XMessage) {
 			if (app == "" || e.App == app) && (len(ids) == 0 || slices.Contains(ids, e.ID)) {
@@ -157,7 +157,7 @@ func (q *Queue) Replay(ctx context.Context, app string, ids ...string) (total in
 		if len(args) == 1 {
 			continue
 		}
-		n, err := replayScript.Run(ctx, q.client, []string{q.key(s, "wh"), q.key(s, "wd"), q.key(s, "wi")}, args...).Int()
+		n, err := replayScript.Run(ctx, q.client(s), []string{q.key(s, "wh"), q.key(s, "wd"), q.key(s, "wi")}, args...).Int()
 		if err != nil {
 			return total, q.closed(err)
 		}

@@ -3,11 +3,22 @@
 -- KEYS[2] <pre>l:<inc>  HASH  lease: lane -> last applied batch number
 -- KEYS[3] <pre>e        STRING slice epoch, new only when Redis lost its data
 -- ARGV[1] inc  ARGV[2] time to live, ms  ARGV[3] epoch for a slice without one
+-- KEYS[4] where there are several Redis: STRING which of them this is
 -- ARGV[4] '1' to register, '0' to renew  ARGV[5] number of lanes
--- reply {epoch, status, now, lane numbers...}; status 1: done, 0: fenced
+-- ARGV[6] which of them the node takes it for
+-- reply {epoch, status, now, lane numbers...}; status 1: done, 0: fenced;
+--   {which it is, 0, now} when it is another
 -- Safe to run twice.
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
+if KEYS[4] then
+  local place = redis.call('GET', KEYS[4])
+  if not place then
+    redis.call('SET', KEYS[4], ARGV[6])
+  elseif place ~= ARGV[6] then
+    return { place, 0, now }
+  end
+end
 local e = redis.call('GET', KEYS[3])
 if not e then
   e = ARGV[3]
