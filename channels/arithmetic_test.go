@@ -3,6 +3,7 @@ package channels
 import (
 	"testing"
 	"time"
+	"unsafe"
 )
 
 // PROTOCOL 2.51
@@ -109,5 +110,24 @@ func TestDrainSlices(t *testing.T) {
 	}
 	if open != 0 {
 		t.Errorf("%d left open after the window", open)
+	}
+}
+
+// TestIdleSize holds the memory of what is idle in this package, by the allocator's
+// size classes: of a connection, of its place in a channel, and of the channel.
+func TestIdleSize(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		what       string
+		size, most uintptr
+	}{
+		{"session", unsafe.Sizeof(session{}), 112},
+		{"subscription", unsafe.Sizeof(subscription{}), 64},
+		{"room", unsafe.Sizeof(room{}), 80},
+		{"entry", unsafe.Sizeof(entry{}), 128},
+	} {
+		if c.size > c.most {
+			t.Errorf("%s has %d bytes, want at most %d", c.what, c.size, c.most)
+		}
 	}
 }

@@ -42,7 +42,7 @@ func (l *lastEvent) get(now time.Time) *protocol.Frame {
 func (h *Hub) Forgotten(ch protocol.ChannelKey, last *protocol.Frame) {
 	h.counters.Shared().Drop(metrics.DropCache)
 	if e := h.dir.find(ch); e != nil {
-		if e.last.frame == last {
+		if e.last != nil && e.last.frame == last {
 			e.last.frame = nil
 		}
 		e.mu.Unlock()
@@ -58,7 +58,7 @@ func (h *Hub) askLast(e *entry) {
 
 // lastAnswered answers Engine.Last. An event that came meanwhile is not older than
 // the answer.
-func (h *Hub) lastAnswered(e *entry, attach int, l *cluster.Last, err error) {
+func (h *Hub) lastAnswered(e *entry, attach uint32, l *cluster.Last, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.attach != attach {

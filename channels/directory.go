@@ -33,17 +33,17 @@ type entry struct {
 	mu sync.Mutex
 	// Guarded by mu
 	flags     cluster.Flags
-	gone      bool      // no longer in the directory: look again
-	mask      uint64    // bit i: loop i has a room
-	serial    uint64    // of the latest message
-	refs      int       // subscriptions on this node
-	topic     topic     // whether events reach this node
-	attach    int       // numbers the calls of Attach, so that late answers are known
-	waiting   []waiter  // subscriptions that can not begin yet
-	admitting uint64    // bit i: loop i is to look for those that can
-	roster    *roster   // presence channels only
-	counter   *counter  // not nil where the app wants, or wanted, subscription count events
-	last      lastEvent // cache channels only
+	gone      bool       // no longer in the directory: look again
+	topic     topic      // whether events reach this node
+	attach    uint32     // numbers the calls of Attach, so that late answers are known
+	refs      int32      // subscriptions on this node
+	mask      uint64     // bit i: loop i has a room
+	serial    uint64     // of the latest message
+	waiting   []waiter   // subscriptions that can not begin yet
+	admitting uint64     // bit i: loop i is to look for those that can
+	roster    *roster    // presence channels only
+	counter   *counter   // not nil where the app wants, or wanted, subscription count events
+	last      *lastEvent // cache channels only
 }
 
 // topic is how far a channel's way from the engine is.
@@ -100,6 +100,9 @@ func (d *directory) acquire(key protocol.ChannelKey, kind protocol.Kind, flags c
 			e := &entry{key: key, kind: kind}
 			if kind.Is(protocol.Presence) {
 				e.roster = newRoster()
+			}
+			if kind.Is(protocol.Cache) {
+				e.last = &lastEvent{}
 			}
 			e.setFlags(flags)
 			s.entries[key] = e

@@ -71,7 +71,7 @@ func (h *Hub) Event(ch protocol.ChannelKey, m cluster.Message) {
 	if e == nil {
 		return
 	}
-	if m.Keep > 0 {
+	if m.Keep > 0 && e.last != nil {
 		e.last.keep(m.Frame, h.opts.Now().Add(m.Keep))
 	}
 	h.post(e, m.Frame, m.Except)

@@ -18,7 +18,7 @@ func (x *session) join(name string, kind protocol.Kind, m protocol.Member) *prot
 	}
 	sub := &subscription{conn: x.conn, session: x, entry: e}
 	e.refs++
-	h.engine.Occupy(e.key, e.flags, e.refs)
+	h.engine.Occupy(e.key, e.flags, int(e.refs))
 	if e.topic == topicNone {
 		h.attach(e)
 	}
@@ -53,7 +53,7 @@ func (h *Hub) attach(e *entry) {
 }
 
 // attached answers Engine.Attach: what waited for the topic alone may begin.
-func (h *Hub) attached(e *entry, attach int, err error) {
+func (h *Hub) attached(e *entry, attach uint32, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.attach != attach || e.topic != topicAttaching {
@@ -88,10 +88,13 @@ func (s *Shard) leave(sub *subscription) {
 		e.unwait(sub)
 	}
 	e.refs--
-	h.engine.Occupy(e.key, e.flags, e.refs)
+	h.engine.Occupy(e.key, e.flags, int(e.refs))
 	last := e.refs == 0
 	if last {
-		e.topic, e.last = topicNone, lastEvent{}
+		e.topic = topicNone
+		if e.last != nil {
+			*e.last = lastEvent{}
+		}
 		h.engine.Detach(e.key)
 	}
 	e.mu.Unlock()
