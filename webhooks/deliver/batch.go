@@ -16,6 +16,7 @@ type batch struct {
 	delivery string
 	ids      string
 	attempts int
+	blocks   bool      // what follows in its channels stays behind it
 	failed   time.Time // the last attempt
 	next     time.Time // no attempt before it
 	deadline time.Time
@@ -33,18 +34,8 @@ func (l *lane) newBatch(n int) *batch {
 			break
 		}
 	}
-	e := l.endpoint
-	b := &batch{parcels: l.cut(n)}
-	l.sending = b.parcels
-	// Time in which the endpoint took other events does not count.
-	b.deadline = latest(b.parcels[0].arrived, e.lastSuccess).Add(e.d.o.Retry.GiveUp)
-	return b
-}
-
-func latest(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
+	b := &batch{parcels: l.first(n)}
+	b.deadline = l.endpoint.deadline(b.parcels[0])
 	return b
 }
 

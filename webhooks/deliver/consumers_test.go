@@ -27,7 +27,7 @@ func TestDeadEndpointsDelayNobody(t *testing.T) {
 	hole := newReceiver(t, func(_ int, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	bad := newReceiver(t, status(500))
 	good := newReceiver(t, nil)
-	w := newWorld(t, func(o *Options) { o.Retry.First, o.Retry.Most = time.Second, time.Minute },
+	w := newWorld(t, func(o *Options) { o.Retry.First, o.Retry.Most, o.ProbeEvery = time.Second, time.Minute, probeEvery },
 		hook(hole.URL, nil), hook(bad.URL, nil), hook(good.URL, func(h *apps.Webhook) { h.Batch = apps.DefaultBatch() }))
 	const events = 2000
 	sent := map[string]time.Time{}

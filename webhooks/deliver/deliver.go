@@ -3,9 +3,9 @@
 // given up after a time (PROTOCOL 6.1–6.8).
 //
 // Each endpoint has lanes of its own, a goroutine each while something waits in
-// it. A lane sends one batch at a time and the next one only when that was
-// delivered or given up, which keeps the order of a channel, whose events are all
-// in one lane. What one endpoint does never holds up another's lane.
+// it. A lane sends one batch at a time. All events of a channel are in one lane,
+// and none is sent before those ahead of it are delivered or given up, which keeps
+// their order. What one endpoint does never holds up another's lane.
 //
 // An event is settled when it is done with at every endpoint. Until then it is
 // held here; how much that may be is bounded.
@@ -84,6 +84,7 @@ type Deliverer struct {
 	mu sync.Mutex
 	// Guarded by mu, with all that is reached from here
 	endpoints map[address]*endpoint
+	routed    uint64
 	held      int           // parcels
 	heldBytes int           // of them
 	room      chan struct{} // closed when held has fallen; nil while nobody waits
@@ -97,11 +98,12 @@ type parcel struct {
 	event    webhooks.Event
 	size     int
 	arrived  time.Time
-	open     int // endpoints that it is not done with
+	number   uint64 // by which they stand in order
+	open     int    // endpoints that it is not done with
 	failures []failure
 }
 
-// failure is an endpoint that did not get an event, and why, for people.
+// failure is an endpoint that did not get an event, or "", and why, for people.
 type failure struct{ endpoint, text string }
 
 // Start begins to deliver what is in the queue.
@@ -147,9 +149,6 @@ func (d *Deliverer) take() {
 	}
 }
 
-// full reports whether as much is held as may be. mu is held.
-func (d *Deliverer) full() bool { return d.held >= d.o.MaxHeld || d.heldBytes >= d.o.MaxHeldBytes }
-
 // waitForRoom waits while as much is held as may be, which is only so while
 // endpoints that answer do not keep up: see shed. It reports false when no more is
 // to be taken.
@@ -177,14 +176,16 @@ func (d *Deliverer) waitForRoom() bool {
 func (d *Deliverer) route(events []webhooks.Event) {
 	now := d.o.Now()
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	for i := range events {
-		p := &parcel{event: events[i], size: events[i].Size(), arrived: now}
+		p := &parcel{event: events[i], size: events[i].Size(), arrived: now, number: d.routed}
+		d.routed++
 		d.held++
 		d.heldBytes += p.size
 		p.open = 1 // until every endpoint was looked at
 		if app := d.o.Apps.ByID(p.event.App); app != nil {
 			d.routeOne(app, p)
+		} else if len(p.event.Only) == 0 {
+			p.failures = append(p.failures, failure{text: "the app is not configured"})
 		}
 		if p.open == 1 { // nobody: that is in order unless it is for somebody
 			for _, id := range p.event.Only {
@@ -193,7 +194,9 @@ func (d *Deliverer) route(events []webhooks.Event) {
 		}
 		d.done(p)
 	}
-	d.shed()
+	lost := d.shed()
+	d.mu.Unlock()
+	d.reportShed(lost)
 }
 
 func (d *Deliverer) routeOne(app *apps.App, p *parcel) {
@@ -227,7 +230,9 @@ func (d *Deliverer) done(p *parcel) {
 			o.Reason += "; "
 		}
 		o.Reason += f.text
-		o.Endpoints = append(o.Endpoints, f.endpoint)
+		if f.endpoint != "" {
+			o.Endpoints = append(o.Endpoints, f.endpoint)
+		}
 	}
 	if o.Reason != "" {
 		d.o.Counters.Dead(p.event.App)
@@ -235,36 +240,16 @@ func (d *Deliverer) done(p *parcel) {
 	d.settling.add(o)
 }
 
-// shed gives up the oldest events that wait for an endpoint that fails, while as
-// much is held as may be: the endpoint with most of them pays. Where none fails
-// nothing is shed, and take waits. mu is held.
-func (d *Deliverer) shed() {
-	for d.full() {
-		var worst *endpoint
-		for _, e := range d.endpoints {
-			if e.circuit.failures > 0 && (worst == nil || e.waiting() > worst.waiting()) {
-				worst = e
-			}
-		}
-		if worst == nil || worst.waiting() < d.o.MaxHeld/16+1 {
-			return
-		}
-		n := worst.shed(d.o.MaxHeld/16 + 1)
-		d.o.Log.Warn("webhooks given up: too many wait for an endpoint that fails",
-			"app", worst.address.app, "endpoint_id", worst.address.id, "events", n)
-	}
-}
-
 // heldIDs lists the events that are held.
 func (d *Deliverer) heldIDs() (ids []string) {
 	d.mu.Lock()
 	for _, e := range d.endpoints {
 		for _, l := range e.lanes {
-			for _, list := range [][]*parcel{l.waiting, l.sending} {
+			l.each(func(list []*parcel) {
 				for _, p := range list {
 					ids = append(ids, p.event.ID)
 				}
-			}
+			})
 		}
 	}
 	d.mu.Unlock()
@@ -298,6 +283,16 @@ func (d *Deliverer) Stop(ctx context.Context) (left int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.held
+}
+
+// inHaste reports whether the Deliverer stops.
+func (d *Deliverer) inHaste() bool {
+	select {
+	case <-d.stopping:
+		return true
+	default:
+		return false
+	}
 }
 
 // takeRest takes what can be taken without waiting, as far as there is room.

@@ -357,7 +357,7 @@ func TestShedding(t *testing.T) {
 	until(t, "the healthy endpoint has all", func() bool { return len(good.events()) == 100 })
 	dead := w.dead()
 	if n := len(dead); n < 250 || // what waits for the healthy one takes room too
-		!strings.Contains(dead[0].Reason, "too many events wait for it: answered 500") {
+		!strings.Contains(dead[0].Reason, " fails (answered 500 Internal Server Error), and too many events wait for it") {
 		t.Errorf("%d dead: %v", n, dead[0].Reason)
 	}
 	for _, d := range dead {

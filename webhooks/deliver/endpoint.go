@@ -14,7 +14,7 @@ type endpoint struct {
 	address     address
 	circuit     circuit
 	lastSuccess time.Time
-	reopened    time.Time // when its circuit closed: what waits is tried at once
+	reopened    time.Time // when its circuit closed: what rests is sent at once
 	lastReason  string    // of a failure
 	lanes       map[int]*lane
 }
@@ -38,10 +38,10 @@ func (e *endpoint) lane(n int) *lane {
 	return l
 }
 
-// waiting counts the parcels of all lanes that are not being sent.
-func (e *endpoint) waiting() (n int) {
+// load counts the parcels that are not being sent.
+func (e *endpoint) load() (n int) {
 	for _, l := range e.lanes {
-		n += len(l.waiting)
+		n += l.load()
 	}
 	return n
 }
@@ -62,109 +62,95 @@ func (e *endpoint) config() (*apps.App, *apps.Webhook) {
 	return app, app.Webhook(e.address.id)
 }
 
-// step is what to do with a batch.
-type step int
-
-const (
-	stepSend step = iota
-	stepWait
-	stepGiveUp
-)
-
-// decide says what to do with a batch now.
-func (e *endpoint) decide(b *batch, haste bool) (what step, wait time.Duration) {
-	e.d.mu.Lock()
-	defer e.d.mu.Unlock()
-	now := e.d.o.Now()
-	switch {
-	case haste:
-		return stepSend, 0
-	case now.Before(b.next) && !e.reopened.After(b.failed):
-		return stepWait, b.next.Sub(now)
+// deadline is until when a parcel may be tried. Time in which the endpoint took
+// other events does not count.
+func (e *endpoint) deadline(p *parcel) time.Time {
+	from := p.arrived
+	if e.lastSuccess.After(from) {
+		from = e.lastSuccess
 	}
-	ok, wait := e.circuit.admit(now)
-	left := b.deadline.Sub(now)
-	switch {
-	case ok: // also what is too old: somebody must find out that the endpoint is back
-		return stepSend, 0
-	case left > 0:
-		return stepWait, min(wait, left)
-	case e.circuit.open():
-		return stepGiveUp, 0
-	}
-	return stepSend, 0 // the endpoint wants a longer pause than there is time
+	return from.Add(e.d.o.Retry.GiveUp)
 }
 
-// ended notes how an attempt ended and reports whether the batch is done with.
-func (e *endpoint) ended(hook *apps.Webhook, b *batch, a answer) bool {
+// ended notes how the request of a lane ended, and reports whether it delivered.
+func (e *endpoint) ended(l *lane, hook *apps.Webhook, a answer) bool {
 	d := e.d
-	now := d.o.Now()
-	d.o.Counters.Attempt(e.address.app, a.outcome, len(b.parcels))
 	d.mu.Lock()
+	b := l.sending
+	l.sending = nil
+	d.o.Counters.Attempt(e.address.app, a.outcome, len(b.parcels))
+	var report func()
 	if a.outcome == metrics.AttemptDelivered {
-		closed := e.circuit.succeeded()
-		e.lastSuccess = now
-		if closed {
-			e.reopened = now
-			e.wake()
-		}
-		for _, p := range b.parcels {
-			d.done(p)
-		}
-		d.mu.Unlock()
-		if closed {
-			d.o.Log.Info("a webhook endpoint answers again", "app", e.address.app, "endpoint", hook.Shown)
-		}
-		return true
+		report = e.delivered(l, hook, b)
+	} else {
+		report = e.failed(l, hook, b, a)
 	}
-	opened := e.circuit.failed(now, a.asked)
+	lost := d.shed()
+	d.mu.Unlock()
+	report()
+	d.reportShed(lost)
+	return a.outcome == metrics.AttemptDelivered
+}
+
+// delivered settles a batch. It returns what tells the operator, without mu. mu is
+// held.
+func (e *endpoint) delivered(l *lane, hook *apps.Webhook, b *batch) (report func()) {
+	failing := e.circuit.failures > 0
+	closed := e.circuit.succeeded()
+	e.lastSuccess = e.d.o.Now()
+	if closed {
+		e.reopened = e.lastSuccess
+	}
+	if failing {
+		e.wake()
+	}
+	l.release(b)
+	for _, p := range b.parcels {
+		e.d.done(p)
+	}
+	return func() {
+		if closed {
+			e.d.o.Log.Info("a webhook endpoint answers again", "app", e.address.app, "endpoint", hook.Shown)
+		}
+	}
+}
+
+// failed has a batch rest, or gives it up. It returns what tells the operator,
+// without mu. mu is held.
+func (e *endpoint) failed(l *lane, hook *apps.Webhook, b *batch, a answer) (report func()) {
+	now, retry, chance := e.d.o.Now(), e.d.o.Retry, random()
+	asked := retry.granted(a.asked)
+	opened := e.circuit.failed(now, max(e.circuit.pause(retry, chance), asked), b.attempts == 1)
 	e.lastReason = a.reason
 	b.failed = now
-	at, over := d.o.Retry.next(now, b.deadline, b.attempts, a.asked, random())
-	if b.next = at; over {
-		for _, p := range b.parcels {
-			e.giveUp(p, hook.Shown+" "+a.reason)
+	next, over := retry.next(now, b.deadline, b.attempts, asked, chance)
+	if b.next = next; over {
+		l.release(b)
+		e.giveUp(b.parcels, hook.Shown+" "+a.reason)
+	} else {
+		l.rest(b)
+	}
+	return func() {
+		e.report(hook, b, a.reason, next.Sub(now), over)
+		if opened {
+			e.d.o.Log.Warn("a webhook endpoint fails all the time", "app", e.address.app, "endpoint", hook.Shown,
+				"failures", circuitOpensAt, "next_try_in", max(e.circuit.every, asked).String())
 		}
 	}
-	d.shed() // it was not known before that this endpoint fails
-	d.mu.Unlock()
-	e.report(hook, b, a.reason, at.Sub(now), over)
-	if opened {
-		d.o.Log.Warn("a webhook endpoint fails all the time", "app", e.address.app, "endpoint", hook.Shown,
-			"failures", circuitOpensAt, "next_try_in", d.o.ProbeEvery.String())
+}
+
+// giveUp notes that parcels will not reach the endpoint.
+func (e *endpoint) giveUp(list []*parcel, text string) {
+	for _, p := range list {
+		p.failures = append(p.failures, failure{e.address.id, text})
+		e.d.done(p)
 	}
-	return over
 }
 
-// giveUp notes that a parcel will not reach the endpoint.
-func (e *endpoint) giveUp(p *parcel, text string) {
-	p.failures = append(p.failures, failure{e.address.id, text})
-	e.d.done(p)
-}
-
-// forget gives up a batch to an endpoint that is no longer configured.
-func (e *endpoint) forget(b *batch) {
-	e.d.mu.Lock()
-	defer e.d.mu.Unlock()
+// forget gives up all that waits in a lane: the endpoint is no longer configured.
+func (e *endpoint) forget(l *lane) {
 	e.circuit = circuit{every: e.circuit.every}
-	for _, p := range b.parcels {
-		e.giveUp(p, e.address.id+" is no longer configured")
-	}
-}
-
-// shed gives up the oldest parcels of the longest lane, n at most.
-func (e *endpoint) shed(n int) int {
-	var longest *lane
-	for _, l := range e.lanes {
-		if longest == nil || len(l.waiting) > len(longest.waiting) {
-			longest = l
-		}
-	}
-	n = min(n, len(longest.waiting))
-	for _, p := range longest.cut(n) {
-		e.giveUp(p, e.address.id+" fails, and too many events wait for it: "+e.lastReason)
-	}
-	return n
+	e.giveUp(l.cut(func(time.Time) bool { return true }), e.address.id+" is no longer configured")
 }
 
 // report logs a failure so that an operator knows what to look at.

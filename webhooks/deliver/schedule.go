@@ -40,6 +40,12 @@ func (s Schedule) next(now, deadline time.Time, attempts int, asked time.Duratio
 	return at, false
 }
 
+// granted bounds the wait that an endpoint asks for: a date in another century must
+// not silence it for ever.
+func (s Schedule) granted(asked time.Duration) time.Duration {
+	return min(asked, max(s.GiveUp, s.Most))
+}
+
 // retryAfter reads the header of that name: seconds or a date (RFC 9110 §10.2.3).
 // What is neither, or in the past, is 0.
 func retryAfter(value string, now time.Time) time.Duration {
@@ -62,30 +68,33 @@ const (
 	probeEvery     = 10 * time.Second
 )
 
-// circuit spares an endpoint that fails all the time: while it is open there is
-// one request at a time, and not before the last one's failure is probeEvery ago.
+// circuit spares an endpoint that fails: after each failure in a row there is a
+// longer pause before the next request, and while the circuit is open there is one
+// at a time.
 type circuit struct {
-	every    time.Duration // probeEvery
+	every    time.Duration // probeEvery, the longest pause unless the endpoint asks for more
 	failures int           // in a row
-	next     time.Time     // no request before it while the circuit is open
-	quiet    time.Time     // no request before it in any case: the endpoint asked for a pause
+	batches  int           // how many different ones failed meanwhile
+	next     time.Time     // no request before it
 	probing  bool
 }
 
 func (c *circuit) open() bool { return c.failures >= circuitOpensAt }
 
+// hopeless reports whether it is the endpoint that fails, and not only a message
+// which it does not digest.
+func (c *circuit) hopeless() bool { return c.open() && c.batches > 1 }
+
 // admit says whether a request may begin, or else how long to wait before asking
 // again.
 func (c *circuit) admit(now time.Time) (ok bool, wait time.Duration) {
 	switch {
-	case now.Before(c.quiet):
-		return false, c.quiet.Sub(now)
+	case now.Before(c.next):
+		return false, c.next.Sub(now)
 	case !c.open():
 		return true, 0
 	case c.probing:
 		return false, c.every
-	case now.Before(c.next):
-		return false, c.next.Sub(now)
 	}
 	c.probing = true
 	return true, 0
@@ -94,19 +103,27 @@ func (c *circuit) admit(now time.Time) (ok bool, wait time.Duration) {
 // succeeded notes an answer. It reports whether that closed the circuit.
 func (c *circuit) succeeded() (closed bool) {
 	closed = c.open()
-	c.failures, c.probing, c.quiet = 0, false, time.Time{}
+	*c = circuit{every: c.every}
 	return closed
 }
 
-// failed notes a failure, after which the endpoint asked for a pause, or 0. It
-// reports whether that opened the circuit.
-func (c *circuit) failed(now time.Time, asked time.Duration) (opened bool) {
-	c.failures++
-	c.probing = false
-	c.next = now.Add(c.every)
-	if asked > 0 {
-		c.quiet = now.Add(asked)
+// pause is how long to wait after another failure, by a random number below 1.
+func (c *circuit) pause(s Schedule, random float64) time.Duration {
+	if c.failures+1 >= circuitOpensAt {
+		return c.every
 	}
+	return min(s.delay(c.failures+1, random), c.every)
+}
+
+// failed notes a failure, the first one of its batch or not, and how long to wait.
+// It reports whether that opened the circuit.
+func (c *circuit) failed(now time.Time, pause time.Duration, first bool) (opened bool) {
+	c.failures++
+	if first {
+		c.batches++
+	}
+	c.probing = false
+	c.next = now.Add(pause)
 	return c.failures == circuitOpensAt
 }
 

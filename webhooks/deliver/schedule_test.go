@@ -85,8 +85,10 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+// Pauses grow with the failures in a row, until the circuit is open.
 func TestCircuit(t *testing.T) {
 	t.Parallel()
+	s := Schedule{First: time.Second, Most: time.Minute}
 	c := &circuit{every: 10 * time.Second}
 	admit := func(now float64, ok bool, wait float64) {
 		t.Helper()
@@ -95,30 +97,50 @@ func TestCircuit(t *testing.T) {
 			t.Fatalf("at %v: %v, wait %v; want %v, %v", now, gotOK, got, ok, wait)
 		}
 	}
-	for i := range circuitOpensAt {
-		admit(float64(i), true, 0)
-		if opened := c.failed(after(float64(i)), 0); opened != (i == circuitOpensAt-1) {
+	now := 0.0
+	for i, pause := range []float64{1, 2, 4, 8, 10} {
+		admit(now, true, 0)
+		admit(now, true, 0) // several lanes may
+		if opened := c.failed(after(now), c.pause(s, 1), i == 0); opened != (i == circuitOpensAt-1) {
 			t.Fatalf("opened by failure %d", i+1)
 		}
+		admit(now, false, pause)
+		now += pause
 	}
-	admit(5, false, 9) // the last failure was at 4
-	admit(14, true, 0)
-	admit(14, false, 10) // one at a time
-	if c.failed(after(15), 0) {
+	admit(25, true, 0)
+	admit(25, false, 10) // one at a time
+	if c.hopeless() {
+		t.Error("one message is at fault, and the endpoint is given up")
+	}
+	if c.failed(after(26), c.pause(s, 0), true) {
 		t.Error("opened twice")
 	}
-	admit(24, false, 1)
-	admit(25, true, 0)
-	if !c.succeeded() || c.open() {
+	if admit(35, false, 1); !c.hopeless() {
+		t.Error("nothing gets through, and the endpoint is not given up")
+	}
+	admit(36, true, 0)
+	if !c.succeeded() || c.open() || c.hopeless() {
 		t.Error("an answer does not close it")
 	}
-	admit(25, true, 0)
-	admit(25, true, 0)
-	c.failed(after(26), 20*time.Second) // Retry-After
-	admit(27, false, 19)
-	admit(46, true, 0)
+	admit(36, true, 0)
+	admit(36, true, 0)
+	c.failed(after(37), 20*time.Second, true) // Retry-After
+	admit(38, false, 19)
+	admit(57, true, 0)
 	if c.succeeded() {
 		t.Error("closed what was not open")
+	}
+}
+
+func TestGranted(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ giveUp, asked, want time.Duration }{
+		{5 * time.Minute, 0, 0}, {5 * time.Minute, time.Minute, time.Minute}, {5 * time.Minute, 80 * 365 * 24 * time.Hour, 5 * time.Minute},
+		{0, time.Hour, time.Minute}, {24 * time.Hour, time.Hour, time.Hour},
+	} {
+		if got := (Schedule{Most: time.Minute, GiveUp: c.giveUp}).granted(c.asked); got != c.want {
+			t.Errorf("%v of %v: %v", c.asked, c.giveUp, got)
+		}
 	}
 }
 
