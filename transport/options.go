@@ -28,6 +28,7 @@ type Options struct {
 	Linger           time.Duration // a closed connection may take so long to read its close frame; 0: 2 s
 	MaxMessageBytes  int           // of one message, fragments joined; more ends with 1009; 0: 100 KiB
 	MaxPendingBytes  int           // that a socket refused; more ends with 4100; 0: 1 MiB
+	CompressFrom     int           // bytes of a message from which on it is compressed for who negotiated that (RFC 7692); 0: nobody can
 	Log              *slog.Logger  // nil: discards
 	// Counters gives the block that a loop counts in. Nil: blocks that nobody reads.
 	Counters func(loop int) *metrics.Loop

@@ -76,13 +76,14 @@ type NewHandler func(Loop) Handler
 
 // Handshake is what an upgrade request said. Its strings may be kept.
 type Handshake struct {
-	Path   string // undecoded, without the query
-	Key    string // PREFIX/app/KEY, percent-decoded; "" on any other path
-	OnPath bool   // whether the path was PREFIX/app/…
-	Query  string // undecoded
-	Origin string // header, "" when absent
-	Remote net.Addr
-	Secure bool // the connection came over TLS
+	Path    string // undecoded, without the query
+	Key     string // PREFIX/app/KEY, percent-decoded; "" on any other path
+	OnPath  bool   // whether the path was PREFIX/app/…
+	Query   string // undecoded
+	Origin  string // header, "" when absent
+	Remote  net.Addr
+	Secure  bool // the connection came over TLS
+	Deflate bool // permessage-deflate was negotiated
 }
 
 // Server is a running transport: its listeners, its loops and all of their

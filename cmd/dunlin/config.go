@@ -43,8 +43,23 @@ type ServerConfig struct {
 	MaxMessageBytes  int
 	MaxRequestBytes  int
 	MaxPendingBytes  int
+	Compression      CompressionConfig
 	Drain            time.Duration
 	Watch            bool // reload when a file changes
+}
+
+// CompressionConfig is permessage-deflate on connections of clients that offer it.
+type CompressionConfig struct {
+	Enabled  bool
+	MinBytes int // of a message that is worth it
+}
+
+// From is the length from which on messages are compressed, 0 for never.
+func (c CompressionConfig) From() int {
+	if !c.Enabled {
+		return 0
+	}
+	return c.MinBytes
 }
 
 // OpsConfig is the port for operators: metrics and health.

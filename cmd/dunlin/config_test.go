@@ -60,6 +60,7 @@ func TestDefaults(t *testing.T) {
 		Server: ServerConfig{
 			Host: []string{"127.0.0.1"}, Port: 6001, Transport: "auto", HandshakeTimeout: 10 * time.Second, ActivityTimeout: 2 * time.Minute,
 			MaxMessageBytes: 100 << 10, MaxRequestBytes: 1 << 20, MaxPendingBytes: 1 << 20, Drain: 10 * time.Second, Watch: true,
+			Compression: CompressionConfig{MinBytes: 256},
 		},
 		Ops:    OpsConfig{Enabled: true, Host: "127.0.0.1", Port: 9601},
 		Engine: EngineConfig{Type: "memory", Redis: RedisConfig{Prefix: "dunlin", Lease: 8 * time.Second}},

@@ -99,6 +99,7 @@ func (p *Program) Start() error {
 		ActivityTimeout:  s.ActivityTimeout,
 		MaxMessageBytes:  s.MaxMessageBytes,
 		MaxPendingBytes:  s.MaxPendingBytes,
+		CompressFrom:     s.Compression.From(),
 		Log:              p.log,
 		Counters:         p.counters.Loop,
 		HTTP:             requests.Push,

@@ -120,7 +120,7 @@ func (s *odd) socket(nc net.Conn, in *bufio.Reader) {
 			return
 		}
 		for rest := chunk[:n]; len(rest) > 0; {
-			e, more, bad := r.Next(rest, 8<<20)
+			e, more, bad := r.Next(rest, 8<<20, false)
 			if bad != nil {
 				s.t.Errorf("the load maker sent %v", bad)
 				return

@@ -290,7 +290,7 @@ func adopt(t *testing.T, listen Listen) {
 		if err := n.server.Adopt(accepted, []byte(request)); err != nil {
 			t.Fatal(err)
 		}
-		return &client{t, nc, bufio.NewReader(nc)}
+		return &client{t: t, nc: nc, br: bufio.NewReader(nc)}
 	}
 	c := dial(upgradeRequest("/elsewhere?x=1") + frame(fin|opText, "early"))
 	c.switched()

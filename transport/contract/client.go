@@ -25,6 +25,7 @@ const (
 	opPing         = 0x9
 	opPong         = 0xA
 	fin            = 0x80
+	rsv1           = 0x40
 )
 
 const upgradeHeaders = "Host: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
@@ -36,9 +37,11 @@ func upgradeRequest(target string) string {
 
 // client is a bare WebSocket client that does nothing on its own.
 type client struct {
-	t  testing.TB
-	nc net.Conn
-	br *bufio.Reader
+	t          testing.TB
+	nc         net.Conn
+	br         *bufio.Reader
+	deflate    bool // compressed messages may come, and are inflated
+	compressed int  // that came
 }
 
 // dial connects and sends nothing.
@@ -51,7 +54,7 @@ func (n *node) dial() *client {
 	}
 	n.t.Cleanup(func() { nc.Close() })
 	nc.SetDeadline(time.Now().Add(patience))
-	c := &client{n.t, nc, bufio.NewReader(nc)}
+	c := &client{t: n.t, nc: nc, br: bufio.NewReader(nc)}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.clients = append(n.clients, c)
@@ -150,7 +153,8 @@ func (c *client) readFrame() (op byte, payload string, err error) {
 	if _, err := io.ReadFull(c.br, head[:]); err != nil {
 		return 0, "", err
 	}
-	if head[0]&0xF0 != fin || head[1]&0x80 != 0 {
+	compressed := c.deflate && head[0] == fin|rsv1|opText
+	if head[0]&0xF0 != fin && !compressed || head[1]&0x80 != 0 {
 		return 0, "", fmt.Errorf("frame begins with % x", head)
 	}
 	n := uint64(head[1])
@@ -165,7 +169,10 @@ func (c *client) readFrame() (op byte, payload string, err error) {
 		n = binary.BigEndian.Uint64(extended)
 	}
 	b := make([]byte, n)
-	_, err = io.ReadFull(c.br, b)
+	if _, err = io.ReadFull(c.br, b); err == nil && compressed {
+		c.compressed++
+		b, err = inflate(b)
+	}
 	return head[0] & 0x0F, string(b), err
 }
 

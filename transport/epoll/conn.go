@@ -50,6 +50,8 @@ const (
 	flagAdopted                    // the path does not decide what it is
 	flagPeerDone                   // the peer has sent its close frame
 	flagSurplus                    // lives on one of the descriptors kept for the file limit
+	flagDeflate                    // permessage-deflate was negotiated
+	flagLate                       // has input in loop.late, which goes before what its socket has
 )
 
 // ID implements transport.Conn.
@@ -59,6 +61,9 @@ func (c *conn) ID() protocol.SocketID { return c.id }
 func (c *conn) Send(f *protocol.Frame) {
 	if c.state != stateOpen {
 		return
+	}
+	if c.flags&flagDeflate != 0 {
+		f = c.loop.deflater.Frame(f)
 	}
 	q := c.pending()
 	c.loop.tally.framesOut++

@@ -3,6 +3,7 @@
 package epoll
 
 import (
+	"bytes"
 	"errors"
 	"net"
 	"os"
@@ -73,6 +74,9 @@ func (l *loop) upgrade(c *conn, request, rest []byte) {
 		c.close(protocol.ErrOverCapacity, nil)
 		return
 	}
+	if h.Deflate {
+		c.flags |= flagDeflate
+	}
 	h.Remote = peerOf(c.fd)
 	session, bad := l.handler.Open(c, h)
 	if bad != nil {
@@ -86,7 +90,7 @@ func (l *loop) upgrade(c *conn, request, rest []byte) {
 		return
 	}
 	l.tally.bytesIn += uint64(len(rest))
-	l.frames(c, rest)
+	l.later(c, bytes.Clone(l.frames(c, rest)))
 }
 
 // refuse answers a request with an HTTP error, and ends the connection.

@@ -3,6 +3,7 @@
 package epoll
 
 import (
+	"bytes"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -24,6 +25,7 @@ func (l *loop) serve(c *conn, events uint32) {
 		if events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 			l.lose(c, nil)
 		}
+	case c.flags&flagLate != 0: // its socket waits, and makes the event again
 	case events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0:
 		l.read(c)
 	}
@@ -52,30 +54,37 @@ func (l *loop) input(c *conn, b []byte) {
 	case stateOpen:
 		l.tally.bytesIn += uint64(len(b))
 		c.alive()
-		l.frames(c, b)
+		l.later(c, bytes.Clone(l.frames(c, b)))
 	}
 }
 
-// frames hands out what b holds, until the connection closes.
-func (l *loop) frames(c *conn, b []byte) {
+// frames hands out what b holds, until the connection closes or has brought in
+// enough for one turn. It returns what is left then.
+func (l *loop) frames(c *conn, b []byte) (rest []byte) {
 	l.reading = c
-	l.framesOf(c, b)
+	rest = l.framesOf(c, b)
 	l.reading = nil
 	if c.state != stateOpen {
 		c.reader.Release()
 	}
+	return rest
 }
 
-func (l *loop) framesOf(c *conn, b []byte) {
-	for c.state == stateOpen {
-		e, rest, bad := c.reader.Next(b, l.o.MaxMessageBytes)
+func (l *loop) framesOf(c *conn, b []byte) []byte {
+	// A buffer of compressed messages can become a thousand times as long.
+	for left := readBytes; c.state == stateOpen; {
+		if left <= 0 && len(b) > 0 {
+			return b
+		}
+		e, rest, bad := c.reader.Next(b, l.o.MaxMessageBytes, c.flags&flagDeflate != 0)
 		if bad != nil {
 			l.fail(c, bad)
-			return
+			return nil
 		}
+		left -= len(e.Payload)
 		switch e.Kind {
 		case wire.None:
-			return
+			return nil
 		case wire.Text:
 			l.tally.messagesIn++
 			c.session.Message(e.Payload)
@@ -90,5 +99,32 @@ func (l *loop) framesOf(c *conn, b []byte) {
 			c.ended(nil)
 		}
 		b = rest
+	}
+	return nil
+}
+
+// late is input that was read, and left for the next turn.
+type late struct {
+	c    *conn
+	rest []byte
+}
+
+// later leaves input for the next turn.
+func (l *loop) later(c *conn, rest []byte) {
+	if len(rest) > 0 && c.state == stateOpen {
+		c.flags |= flagLate
+		l.late = append(l.late, late{c, rest})
+	}
+}
+
+// catchUp goes on with what was left.
+func (l *loop) catchUp() {
+	list := l.late
+	l.late = nil
+	for _, x := range list {
+		x.c.flags &^= flagLate
+		if x.c.state == stateOpen {
+			l.later(x.c, l.frames(x.c, x.rest))
+		}
 	}
 }

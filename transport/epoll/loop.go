@@ -27,16 +27,17 @@ const patience = 4
 // loop is one goroutine and everything that it serves.
 type loop struct {
 	// Static after construction
-	index   int
-	o       transport.Options
-	door    wire.Door
-	up      wire.Upgrader
-	handler transport.Handler
-	count   *metrics.Loop
-	start   time.Time // of tick 0
-	tickLen time.Duration
-	timeout ticks
-	limit   *fileLimit // shared by the loops
+	index    int
+	o        transport.Options
+	door     wire.Door
+	up       wire.Upgrader
+	deflater wire.Deflater
+	handler  transport.Handler
+	count    *metrics.Loop
+	start    time.Time // of tick 0
+	tickLen  time.Duration
+	timeout  ticks
+	limit    *fileLimit // shared by the loops
 
 	poller
 
@@ -47,6 +48,7 @@ type loop struct {
 	buf       []byte
 	reading   *conn            // whose frames are being handed out
 	requests  map[*conn][]byte // upgrade requests of which a part has come
+	late      []late           // input for the next turn
 	touched   []*conn          // have output to flush at the end of the turn
 	endings   []ending         // sessions that are to hear Closed
 	output    output
@@ -84,8 +86,8 @@ func timeouts(o transport.Options) ticks {
 
 func newLoop(index int, how Sleep, o transport.Options, limit *fileLimit) (*loop, error) {
 	l := &loop{
-		index: index, o: o, door: wire.NewDoor(o.PathPrefix), up: wire.NewUpgrader(o.PathPrefix),
-		count: o.Counters(index), start: time.Now(), tickLen: o.Tick(),
+		index: index, o: o, door: wire.NewDoor(o.PathPrefix), up: wire.NewUpgrader(o.PathPrefix, o.CompressFrom > 0),
+		deflater: wire.NewDeflater(o.CompressFrom), count: o.Counters(index), start: time.Now(), tickLen: o.Tick(),
 		limit: limit, table: newTable(), buf: make([]byte, readBytes), requests: make(map[*conn][]byte),
 	}
 	l.wheel.reset()
@@ -146,6 +148,7 @@ func (l *loop) nextTick() time.Time {
 func (l *loop) turn(events []unix.EpollEvent) (more bool) {
 	now := time.Now()
 	l.tick = uint32(now.Sub(l.start) / l.tickLen)
+	l.catchUp()
 	for i := range events {
 		l.dispatch(&events[i])
 	}
@@ -158,7 +161,7 @@ func (l *loop) turn(events []unix.EpollEvent) (more bool) {
 	}
 	l.wanted.Store(false) // before anything that Wake announces is looked at
 	l.runInbox()
-	more = l.handler.Turn(now)
+	more = l.handler.Turn(now) || len(l.late) > 0
 	worked := more || len(events) > 0 || len(l.touched) > 0
 	l.settle()
 	l.report()

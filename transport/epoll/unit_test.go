@@ -162,7 +162,7 @@ func TestWheelSleeps(t *testing.T) {
 func testLoop(o transport.Options) *loop {
 	o = o.WithDefaults()
 	l := &loop{o: o, table: newTable(), tickLen: o.Tick(), start: time.Now(), count: new(metrics.Loop), requests: map[*conn][]byte{}, limit: &fileLimit{}}
-	l.up, l.timeout = wire.NewUpgrader(""), timeouts(o)
+	l.up, l.timeout = wire.NewUpgrader("", false), timeouts(o)
 	l.wheel.reset()
 	return l
 }

@@ -23,6 +23,7 @@ type conn struct {
 	adopted bool          // the path does not decide
 	taken   chan struct{} // of one: the loop has dealt with the post
 	out     *output
+	deflate bool // permessage-deflate was negotiated; set before the loop knows of it
 
 	// Owned by the loop
 	session transport.Session // nil before it is open and after Closed
@@ -63,6 +64,9 @@ func (c *conn) ID() protocol.SocketID { return c.id }
 func (c *conn) Send(f *protocol.Frame) {
 	if c.state != stateOpen {
 		return
+	}
+	if c.deflate {
+		f = c.loop.server.deflater.Frame(f)
 	}
 	c.loop.count.FramesOut.Add(1)
 	if !c.queue(f.WebSocket()) {

@@ -34,6 +34,7 @@ func (c *conn) serve(read []byte) {
 			c.refuseUpgrade(err)
 			return
 		}
+		c.deflate = h.Deflate
 		c.websocket(post{c: c, what: opened, h: h, reply: reply}, rest)
 	}
 }
@@ -158,7 +159,7 @@ func (c *conn) frames(rest []byte) error {
 // handle posts what a chunk holds. It reports false after which nothing counts.
 func (c *conn) handle(r *wire.Reader, chunk []byte) bool {
 	for {
-		e, rest, bad := r.Next(chunk, c.loop.o.MaxMessageBytes)
+		e, rest, bad := r.Next(chunk, c.loop.o.MaxMessageBytes, c.deflate)
 		switch {
 		case bad != nil:
 			c.loop.post(post{c: c, what: broken, bad: bad})

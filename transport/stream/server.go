@@ -20,11 +20,12 @@ import (
 // Server is a transport.Server.
 type Server struct {
 	// Static after construction
-	o     transport.Options
-	door  wire.Door
-	up    wire.Upgrader
-	loops []*loop
-	addrs []net.Addr
+	o        transport.Options
+	door     wire.Door
+	up       wire.Upgrader
+	deflater wire.Deflater
+	loops    []*loop
+	addrs    []net.Addr
 
 	next atomic.Uint32  // loop of the next connection
 	wg   sync.WaitGroup // every goroutine but the loops'
@@ -44,7 +45,8 @@ var _ transport.Server = (*Server)(nil)
 func Listen(addresses []transport.Address, o transport.Options, newHandler transport.NewHandler) (*Server, error) {
 	o = o.WithDefaults()
 	s := &Server{
-		o: o, door: wire.NewDoor(o.PathPrefix), up: wire.NewUpgrader(o.PathPrefix),
+		o: o, door: wire.NewDoor(o.PathPrefix), up: wire.NewUpgrader(o.PathPrefix, o.CompressFrom > 0),
+		deflater:  wire.NewDeflater(o.CompressFrom),
 		listeners: make(map[transport.Address][]net.Listener), conns: make(map[*conn]struct{}),
 	}
 	for _, a := range addresses {

@@ -18,7 +18,7 @@ func TestMaskedFramesAreRead(t *testing.T) {
 			}
 			payload := bytes.Repeat([]byte("x"), n)
 			var r Reader
-			e, rest, bad := r.Next(AppendMasked(nil, kind, payload), 1<<20)
+			e, rest, bad := r.Next(AppendMasked(nil, kind, payload), 1<<20, false)
 			if bad != nil || e.Kind != kind || !bytes.Equal(e.Payload, payload) || len(rest) != 0 {
 				t.Errorf("kind %d, %d bytes: kind %d, %d bytes, %v", kind, n, e.Kind, len(e.Payload), bad)
 			}
@@ -83,7 +83,7 @@ func TestServerFrameRefuses(t *testing.T) {
 // TestAppendUpgrade asks the server's own upgrader.
 func TestAppendUpgrade(t *testing.T) {
 	t.Parallel()
-	u := NewUpgrader("/ws")
+	u := NewUpgrader("/ws", false)
 	h, response, err := u.Upgrade(AppendUpgrade(nil, "h:1", "/ws/app/key?protocol=7"))
 	if err != nil || h.Key != "key" || !strings.Contains(string(response), SampleAccept) {
 		t.Errorf("%s %+v %v", response, h, err)

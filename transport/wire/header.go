@@ -52,23 +52,30 @@ func DropOf(bad *protocol.Error) metrics.Drop {
 //	byte 1      MASK, length 0..125, or 126: 2 bytes follow, or 127: 8 bytes
 //	then        the length, big-endian, and 4 bytes of mask
 type header struct {
-	op     ws.OpCode
-	fin    bool
-	mask   [4]byte
-	length int // of the payload
+	op       ws.OpCode
+	fin      bool
+	deflated bool // begins a compressed message: RSV1
+	mask     [4]byte
+	length   int // of the payload
 }
 
 const maxHead = 14
 
+// rsv1 is the "Per-Message Compressed" bit. It MUST NOT be set on control frames
+// and on frames that go on with a message (RFC 7692 §6).
+const rsv1 = 0x40
+
 // parseHeader reads a header from the start of b. n is its length, 0 while it is
 // incomplete. The first two bytes are judged as soon as both are there, and the
 // rest when it is whole, so that errors do not depend on how input was cut.
-// inMessage says that a fragmented message is under way.
-func parseHeader(b []byte, inMessage bool) (h header, n int, bad *protocol.Error) {
+// inMessage says that a fragmented message is under way, deflate that messages may
+// be compressed.
+func parseHeader(b []byte, inMessage, deflate bool) (h header, n int, bad *protocol.Error) {
 	if len(b) < 2 {
 		return h, 0, nil
 	}
 	h.op, h.fin, h.length = ws.OpCode(b[0]&0x0F), b[0]&0x80 != 0, int(b[1]&0x7F)
+	h.deflated = deflate && b[0]&0x70 == rsv1 && (h.op == ws.OpText || h.op == ws.OpBinary)
 	if bad := judge(b[0], b[1], h, inMessage); bad != nil {
 		return h, 0, bad
 	}
@@ -95,7 +102,7 @@ func parseHeader(b []byte, inMessage bool) (h header, n int, bad *protocol.Error
 // judge holds the first two bytes of a header to the rules that need no more.
 func judge(b0, b1 byte, h header, inMessage bool) *protocol.Error {
 	switch {
-	case b0&0x70 != 0: // "MUST be 0 unless an extension is negotiated"
+	case b0&0x70 != 0 && !h.deflated: // "MUST be 0 unless an extension is negotiated"
 		return errReserved
 	case b1&0x80 == 0: // §5.1: "a server MUST close … upon receiving a frame that is not masked"
 		return errUnmasked

@@ -19,6 +19,7 @@ type partial struct {
 	got       int  // bytes of that payload so far
 	messageOp ws.OpCode
 	inMessage bool    // a data frame was begun, and the final one is not complete
+	deflated  bool    // that message is compressed
 	delivered bool    // message was handed out: forget it at the next call
 	message   *[]byte // payloads of data frames, joined; pooled
 	control   [maxControl]byte
@@ -38,17 +39,17 @@ func (p *partial) release() {
 func (p *partial) settle() (empty bool) {
 	if p.delivered {
 		putBytes(p.message)
-		p.message, p.delivered, p.inMessage = nil, false, false
+		p.message, p.delivered, p.inMessage, p.deflated = nil, false, false, false
 	}
 	return !p.inMessage && !p.inFrame && p.headLen == 0
 }
 
 // next is Reader.Next for a reader that holds something.
-func (p *partial) next(chunk []byte, maxMessage int) (Event, []byte, *protocol.Error) {
+func (p *partial) next(chunk []byte, maxMessage int, deflate bool) (Event, []byte, *protocol.Error) {
 	for {
 		if !p.inFrame {
 			var bad *protocol.Error
-			if chunk, bad = p.readHead(chunk, maxMessage); bad != nil || !p.inFrame {
+			if chunk, bad = p.readHead(chunk, maxMessage, deflate); bad != nil || !p.inFrame {
 				return Event{}, nil, bad
 			}
 		}
@@ -61,17 +62,28 @@ func (p *partial) next(chunk []byte, maxMessage int) (Event, []byte, *protocol.E
 			e, bad := event(p.h.op, p.control[:p.got])
 			return e, chunk, bad
 		case p.h.fin:
-			p.delivered = true
-			e, bad := event(p.messageOp, p.joined())
+			e, bad := p.deliver(maxMessage)
 			return e, chunk, bad
 		}
 	}
 }
 
+// deliver makes the event of the complete message.
+func (p *partial) deliver(maxMessage int) (Event, *protocol.Error) {
+	if p.deflated {
+		var bad *protocol.Error
+		if p.message, bad = inflate(p.message, maxMessage); bad != nil {
+			return Event{}, bad
+		}
+	}
+	p.delivered = true
+	return event(p.messageOp, p.joined())
+}
+
 // readHead gathers a header and begins its frame once that is whole.
-func (p *partial) readHead(chunk []byte, maxMessage int) ([]byte, *protocol.Error) {
+func (p *partial) readHead(chunk []byte, maxMessage int, deflate bool) ([]byte, *protocol.Error) {
 	took := copy(p.head[p.headLen:], chunk)
-	h, n, bad := parseHeader(p.head[:p.headLen+took], p.inMessage)
+	h, n, bad := parseHeader(p.head[:p.headLen+took], p.inMessage, deflate)
 	if bad != nil {
 		return nil, bad
 	}
@@ -84,11 +96,14 @@ func (p *partial) readHead(chunk []byte, maxMessage int) ([]byte, *protocol.Erro
 	if h.op.IsControl() {
 		return chunk, nil
 	}
+	if h.op != ws.OpContinuation {
+		p.messageOp, p.inMessage, p.deflated = h.op, true, h.deflated
+	}
+	if p.deflated {
+		maxMessage = maxDeflated(maxMessage)
+	}
 	if h.length > maxMessage-len(p.joined()) {
 		return nil, ErrTooBig
-	}
-	if h.op != ws.OpContinuation {
-		p.messageOp, p.inMessage = h.op, true
 	}
 	return chunk, nil
 }
@@ -146,17 +161,25 @@ func putBytes(b *[]byte) {
 	}
 }
 
-// appendBytes appends to a pooled buffer, which may be nil, and moves to a larger
-// one when it must.
-func appendBytes(b *[]byte, more []byte) *[]byte {
+// withRoom returns a pooled buffer with what is in b, which may be nil, and room
+// for n bytes more.
+func withRoom(b *[]byte, n int) *[]byte {
 	if b == nil {
-		b = getBytes(len(more))
-	} else if need := len(*b) + len(more); need > cap(*b) {
-		larger := getBytes(max(need, 2*cap(*b)))
-		*larger = append(*larger, *b...)
-		putBytes(b)
-		b = larger
+		return getBytes(n)
 	}
+	need := len(*b) + n
+	if need <= cap(*b) {
+		return b
+	}
+	larger := getBytes(max(need, 2*cap(*b)))
+	*larger = append(*larger, *b...)
+	putBytes(b)
+	return larger
+}
+
+// appendBytes appends to a pooled buffer, which may be nil.
+func appendBytes(b *[]byte, more []byte) *[]byte {
+	b = withRoom(b, len(more))
 	*b = append(*b, more...)
 	return b
 }

@@ -30,34 +30,35 @@ type Event struct {
 
 // Reader takes a client's frames apart (RFC 6455 §5), however its bytes were cut.
 // A frame that lies whole in a chunk is parsed and unmasked where it lies; what
-// is left over is kept in pooled memory until it is complete, so that a
+// is left over, or compressed, is kept in pooled memory until it is complete, so that a
 // connection between frames holds none. The zero value is ready.
 type Reader struct{ held *partial }
 
 // Next returns the next event in chunk, which it may change, and what follows
 // it. It is called with the rest until it returns None, and then with the next
-// chunk. maxMessage bounds a message, fragments joined. After an error or a
-// Close event only Release may be called.
-func (r *Reader) Next(chunk []byte, maxMessage int) (Event, []byte, *protocol.Error) {
+// chunk. maxMessage bounds a message, fragments joined and inflated; deflate says
+// that messages may be compressed. After an error or a Close event only Release
+// may be called.
+func (r *Reader) Next(chunk []byte, maxMessage int, deflate bool) (Event, []byte, *protocol.Error) {
 	if r.held != nil && r.held.settle() {
 		r.Release()
 	}
 	if r.held != nil {
-		return r.held.next(chunk, maxMessage)
+		return r.held.next(chunk, maxMessage, deflate)
 	}
 	if len(chunk) == 0 {
 		return Event{}, nil, nil
 	}
-	h, n, bad := parseHeader(chunk, false)
+	h, n, bad := parseHeader(chunk, false, deflate)
 	if bad != nil {
 		return Event{}, nil, bad
 	}
-	if n > 0 && h.length > maxMessage && !h.op.IsControl() {
-		return Event{}, nil, ErrTooBig
-	}
-	if n == 0 || !h.fin || h.length > len(chunk)-n {
+	if n == 0 || !h.fin || h.deflated || h.length > len(chunk)-n {
 		r.held = newPartial()
-		return r.held.next(chunk, maxMessage)
+		return r.held.next(chunk, maxMessage, deflate)
+	}
+	if h.length > maxMessage && !h.op.IsControl() {
+		return Event{}, nil, ErrTooBig
 	}
 	payload := chunk[n : n+h.length]
 	ws.Cipher(payload, h.mask, 0)

@@ -33,8 +33,8 @@ func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 const testMax = 70_000
 
 // readAll feeds stream in pieces of the sizes that cut returns and writes down
-// what comes out.
-func readAll(stream []byte, cut func(left int) int) string {
+// what comes out. deflate says that compression was negotiated.
+func readAll(stream []byte, deflate bool, cut func(left int) int) string {
 	var r Reader
 	defer r.Release()
 	var out strings.Builder
@@ -43,7 +43,7 @@ func readAll(stream []byte, cut func(left int) int) string {
 		chunk := bytes.Clone(stream[:n])
 		stream = stream[n:]
 		for {
-			e, rest, bad := r.Next(chunk, testMax)
+			e, rest, bad := r.Next(chunk, testMax, deflate)
 			if bad != nil {
 				fmt.Fprintf(&out, "!%d %s", bad.Code, bad.Message)
 				return out.String()
@@ -80,11 +80,13 @@ func sum(b []byte) (s uint32) {
 
 func whole(left int) int { return left }
 
-var readerCases = []struct {
+type readerCase struct {
 	name   string
 	stream []byte
 	want   string
-}{
+}
+
+var readerCases = []readerCase{
 	{"text", clientFrame(0x81, "hello"), "1/0 \"hello\"\n"},
 	{"empty", clientFrame(0x81, ""), "1/0 \"\"\n"},
 	{"two", join(clientFrame(0x81, "a"), clientFrame(0x82, "b")), "1/0 \"a\"\n2/0 \"b\"\n"},
@@ -124,17 +126,21 @@ var readerCases = []struct {
 
 func TestReader(t *testing.T) {
 	t.Parallel()
-	for _, c := range readerCases {
+	testReader(t, readerCases, false)
+}
+
+func testReader(t *testing.T, cases []readerCase, deflate bool) {
+	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			if got := readAll(c.stream, whole); got != c.want {
+			if got := readAll(c.stream, deflate, whole); got != c.want {
 				t.Errorf("whole: %s, want %s", got, c.want)
 			}
-			if got := readAll(c.stream, func(int) int { return 1 }); got != c.want {
+			if got := readAll(c.stream, deflate, func(int) int { return 1 }); got != c.want {
 				t.Errorf("byte by byte: %s, want %s", got, c.want)
 			}
 			for seed := range uint64(50) {
-				if got := readAll(c.stream, randomCut(seed)); got != c.want {
+				if got := readAll(c.stream, deflate, randomCut(seed)); got != c.want {
 					t.Fatalf("cut with seed %d: %s, want %s", seed, got, c.want)
 				}
 			}
@@ -153,14 +159,17 @@ func randomCut(seed uint64) func(int) int {
 
 func FuzzReader(f *testing.F) {
 	for i, c := range readerCases {
-		f.Add(c.stream, uint64(i))
+		f.Add(c.stream, uint64(i), false)
 	}
-	f.Fuzz(func(t *testing.T, stream []byte, seed uint64) {
-		want := readAll(stream, whole)
-		if got := readAll(stream, randomCut(seed)); got != want {
+	for i, c := range deflateCases {
+		f.Add(c.stream, uint64(i), true)
+	}
+	f.Fuzz(func(t *testing.T, stream []byte, seed uint64, deflate bool) {
+		want := readAll(stream, deflate, whole)
+		if got := readAll(stream, deflate, randomCut(seed)); got != want {
 			t.Fatalf("cut: %s\nwhole: %s", got, want)
 		}
-		if got := readAll(stream, func(int) int { return 1 }); got != want {
+		if got := readAll(stream, deflate, func(int) int { return 1 }); got != want {
 			t.Fatalf("byte by byte: %s\nwhole: %s", got, want)
 		}
 	})
@@ -180,7 +189,7 @@ func TestReaderHoldsNothingBetweenFrames(t *testing.T) {
 
 func drain(t testing.TB, r *Reader, chunk []byte) (events int) {
 	for {
-		e, rest, bad := r.Next(chunk, testMax)
+		e, rest, bad := r.Next(chunk, testMax, false)
 		if bad != nil {
 			t.Fatal(bad)
 		}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/gobwas/httphead"
 	"github.com/gobwas/ws"
 
 	"dunlin/transport"
@@ -55,11 +56,14 @@ func (r *Refusal) Response() []byte {
 }
 
 // Upgrader answers upgrade requests. It is stateless and may be shared.
-type Upgrader struct{ appPath string }
+type Upgrader struct {
+	appPath string
+	deflate bool
+}
 
 // NewUpgrader returns the upgrader of a server whose WebSocket paths begin with
-// prefix + "/app/".
-func NewUpgrader(prefix string) Upgrader { return Upgrader{prefix + "/app/"} }
+// prefix + "/app/". deflate says that it accepts permessage-deflate.
+func NewUpgrader(prefix string, deflate bool) Upgrader { return Upgrader{prefix + "/app/", deflate} }
 
 // Upgrade judges a request, which is whole and ends with its empty line (see
 // HeaderEnd). It returns what the request said, without Remote and Secure, and
@@ -87,6 +91,14 @@ func (u Upgrader) Upgrade(request []byte) (transport.Handshake, []byte, error) {
 			return nil
 		},
 		OnBeforeUpgrade: func() (ws.HandshakeHeader, error) { upgraded = true; return nil, nil },
+	}
+	if u.deflate {
+		up.Negotiate = func(offer httphead.Option) (answer httphead.Option, _ error) {
+			if !h.Deflate && acceptable(offer) {
+				h.Deflate, answer = true, deflateAnswer
+			}
+			return answer, nil
+		}
 	}
 	m := memory{in: request}
 	if _, err := up.Upgrade(&m); err != nil || !upgraded {

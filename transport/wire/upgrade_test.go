@@ -84,7 +84,7 @@ func TestUpgrade(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			h, response, err := NewUpgrader(c.prefix).Upgrade(c.request)
+			h, response, err := NewUpgrader(c.prefix, false).Upgrade(c.request)
 			if err != nil || h != c.want {
 				t.Fatalf("%+v, %v; want %+v", h, err, c.want)
 			}
@@ -130,7 +130,7 @@ func TestUpgradeRefused(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			_, _, err := NewUpgrader("").Upgrade(c.request)
+			_, _, err := NewUpgrader("", false).Upgrade(c.request)
 			refused, ok := err.(*Refusal)
 			if !ok || refused.Status != c.status {
 				t.Fatalf("%v, want status %d", err, c.status)
@@ -156,6 +156,7 @@ func parseResponse(t testing.TB, b []byte) *http.Response {
 }
 
 func FuzzUpgrade(f *testing.F) {
+	f.Add(request("/app/k", "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=\"10\", permessage-deflate\r\n"))
 	f.Add(request("/app/k?protocol=7", "Sec-WebSocket-Protocol: pusher-channels-protocol-7\r\nOrigin: http://a\r\n"))
 	f.Add(request("http://h/app/%6b", "Sec-WebSocket-Extensions: permessage-deflate\r\n"))
 	f.Add([]byte("GET /app/k HTTP/1.1\r\nHost: h\r\n\r\n"))
@@ -166,7 +167,7 @@ func FuzzUpgrade(f *testing.F) {
 		if n == 0 {
 			return
 		}
-		h, response, err := NewUpgrader("").Upgrade(b[:n])
+		h, response, err := NewUpgrader("", true).Upgrade(b[:n])
 		if err == nil {
 			if r := parseResponse(t, response); r.StatusCode != 101 {
 				t.Fatalf("status %d without an error", r.StatusCode)
@@ -184,7 +185,7 @@ func FuzzUpgrade(f *testing.F) {
 
 func BenchmarkUpgrade(b *testing.B) {
 	r := request("/app/key?protocol=7&client=js&version=8.6.0&flash=false", "Origin: https://example.com\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n")
-	u := NewUpgrader("")
+	u := NewUpgrader("", false)
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, _, err := u.Upgrade(r); err != nil {
