@@ -3,6 +3,7 @@
 BIN := bin/dunlin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
+PACKAGES ?= ./...
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .PHONY: help run test check build bench bench-live bench-million fuzz deps clean
@@ -24,8 +25,9 @@ check: ## format, vet, lint and unit tests: needs Go only
 build: ## bin/dunlin, static
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/dunlin
 
-bench: ## the Go benchmarks
-	go test -run '^$$' -bench . -benchmem ./...
+# For benchstat: COUNT=10 make bench >new.txt
+bench: ## the Go benchmarks whose names match BENCH (all), each COUNT (1) times
+	@go test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem -count $(or $(COUNT),1) -timeout 60m $(PACKAGES)
 
 bench-live: ## dunlin beside the least a server can do, ROUNDS (3) times; Linux, two cores
 	test/floor/run.sh

@@ -113,7 +113,9 @@ func (c *tab) sign(text string) string {
 }
 
 // subscribe sends pusher:subscribe, signed where the channel needs it.
-func (c *tab) subscribe(channel, channelData string) {
+func (c *tab) subscribe(channel, channelData string) { c.say(c.subscribing(channel, channelData)) }
+
+func (c *tab) subscribing(channel, channelData string) string {
 	data := `{"channel":"` + channel + `"`
 	if protocol.KindOf(channel).Is(protocol.Private) {
 		text := c.id.String() + ":" + channel
@@ -123,7 +125,7 @@ func (c *tab) subscribe(channel, channelData string) {
 		}
 		data += `,"auth":"` + c.sign(text) + `"`
 	}
-	c.say(`{"event":"pusher:subscribe","data":` + data + `}}`)
+	return `{"event":"pusher:subscribe","data":` + data + `}}`
 }
 
 func (c *tab) unsubscribe(channel string) {

@@ -3,6 +3,7 @@ package protocol
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -406,6 +407,13 @@ func TestDecodeAllocations(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { DecodeClient(payload) }); n > 2 {
 		t.Errorf("DecodeClient allocates %v times", n)
 	}
+	payload = []byte(`{"event":"pusher:subscribe","data":{"auth":"app-key:0123456789abcdef","channel":"private-room"}}`)
+	if n := testing.AllocsPerRun(100, func() {
+		m, _ := DecodeClient(payload)
+		DecodeSubscribe(m)
+	}); n > 2 {
+		t.Errorf("DecodeClient and DecodeSubscribe allocate %v times", n)
+	}
 }
 
 func BenchmarkDecodeClient(b *testing.B) {
@@ -413,6 +421,33 @@ func BenchmarkDecodeClient(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		DecodeClient(payload)
+	}
+}
+
+func BenchmarkDecodeSubscribe(b *testing.B) {
+	payload := []byte(`{"event":"pusher:subscribe","data":{"auth":"app-key:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef","channel":"private-room"}}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		m, bad := DecodeClient(payload)
+		if bad == nil {
+			_, bad = DecodeSubscribe(m)
+		}
+		if bad != nil {
+			b.Fatal(bad)
+		}
+	}
+}
+
+// BenchmarkChannelEvent builds the frame of an event.
+func BenchmarkChannelEvent(b *testing.B) {
+	for _, size := range []int{50, 1000, 10_000} {
+		data := StringLiteral(`"` + strings.Repeat("x", size) + `"`)
+		b.Run(strconv.Itoa(size), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				ChannelEvent("my-event", data, "my-channel", "")
+			}
+		})
 	}
 }
 

@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"fmt"
 	"sync"
 	"testing"
 )
@@ -60,4 +61,24 @@ func TestDrainedIsNeverMissed(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// BenchmarkBox is a command on its way: posted by any goroutine, taken with those
+// that came with it, given back.
+func BenchmarkBox(b *testing.B) {
+	for _, batch := range []int{1, 16} {
+		b.Run(fmt.Sprint(batch), func(b *testing.B) {
+			box := New[[6]uint64](1 << 20) // as long as a shard's commands
+			var items [][6]uint64
+			b.ReportAllocs()
+			for b.Loop() {
+				for range batch {
+					box.Post([6]uint64{}, 100)
+				}
+				items = box.Swap(items)
+				box.Release(100 * len(items))
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*batch), "ns/item")
+		})
+	}
 }

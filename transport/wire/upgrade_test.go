@@ -183,6 +183,21 @@ func FuzzUpgrade(f *testing.F) {
 	})
 }
 
+// BenchmarkClassify is what the door costs a connection.
+func BenchmarkClassify(b *testing.B) {
+	d := NewDoor("")
+	for _, path := range []string{"/app/key?protocol=7", "/apps/app-id/events"} {
+		request := []byte("GET " + path + " HTTP/1.1\r\n")
+		b.Run(strings.Split(path, "/")[1], func(b *testing.B) {
+			for b.Loop() {
+				if d.Classify(request) == Undecided {
+					b.Fatal("undecided")
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkUpgrade(b *testing.B) {
 	r := request("/app/key?protocol=7&client=js&version=8.6.0&flash=false", "Origin: https://example.com\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n")
 	u := NewUpgrader("", false)
