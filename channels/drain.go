@@ -2,6 +2,8 @@ package channels
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"dunlin/metrics"
@@ -13,8 +15,6 @@ import (
 func (h *Hub) Drain(ctx context.Context, window time.Duration) {
 	h.draining.Store(true)
 	const beat = 50 * time.Millisecond
-	tick := time.NewTicker(beat)
-	defer tick.Stop()
 	for left := int(window / beat); ; left-- {
 		if h.counters.Connections() <= 0 {
 			return
@@ -25,9 +25,26 @@ func (h *Hub) Drain(ctx context.Context, window time.Duration) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(beat/2 + rand.N(beat)): // nodes that stop together are not to keep time
 		}
 	}
+}
+
+// Alive waits until every loop has taken a turn. An error says that one did not
+// before ctx ended.
+func (h *Hub) Alive(ctx context.Context) error {
+	turned := make(chan struct{}, len(h.shards))
+	for _, s := range h.shards {
+		s.do(func() { turned <- struct{}{} })
+	}
+	for range h.shards {
+		select {
+		case <-turned:
+		case <-ctx.Done():
+			return fmt.Errorf("a loop has not taken a turn: %w", ctx.Err())
+		}
+	}
+	return nil
 }
 
 // drain closes up to count sessions with 4200 (PROTOCOL 1.35).

@@ -165,6 +165,9 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	if s.upgrade(ctx) {
 		return
 	}
+	if s.draining.Load() {
+		ctx.SetConnectionClose()
+	}
 	cors(ctx)
 	if ctx.IsOptions() {
 		preflight(ctx)

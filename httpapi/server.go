@@ -152,6 +152,24 @@ func (s *Server) register(ln net.Listener) bool {
 	return true
 }
 
+// Retire has every answer end its connection, so that backends come back to
+// whoever serves after this. /ready answers 503 from then on.
+func (s *Server) Retire() { s.draining.Store(true) }
+
+// Emptied waits until all connections have ended or ctx does. After Retire each one
+// ends with its next answer, while closing it could lose a request on its way.
+func (s *Server) Emptied(ctx context.Context) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for s.fast.GetOpenConnectionsCount() > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // Shutdown takes no more connections, lets requests under way finish until ctx
 // ends, and closes idle connections. /ready answers 503 from then on.
 func (s *Server) Shutdown(ctx context.Context) error {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,6 +28,8 @@ type Options struct {
 	Version string
 	Log     *slog.Logger // required by Start, and by the admin interface
 
+	Inherited *os.File // a socket that listens already; nil: Start binds one
+
 	Webhooks    webhooks.Queue    // nil: nothing is told of it
 	HookMetrics *metrics.Webhooks // nil: none
 	AdminToken  *protocol.Secret  // nil: the admin interface is off
@@ -35,18 +38,18 @@ type Options struct {
 
 // Server answers operators. Its methods may be called from any goroutine.
 type Server struct {
-	addr net.Addr
+	ln   net.Listener
 	http *http.Server
 }
 
 // Start listens and serves in the background until Close. A taken port is an error
 // that names it.
 func Start(network, address string, o Options) (*Server, error) {
-	ln, err := net.Listen(network, address)
+	ln, err := listen(network, address, o.Inherited)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{addr: ln.Addr(), http: &http.Server{
+	s := &Server{ln: ln, http: &http.Server{
 		Handler:           Handler(o),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
@@ -63,8 +66,24 @@ func Start(network, address string, o Options) (*Server, error) {
 	return s, nil
 }
 
+func listen(network, address string, inherited *os.File) (net.Listener, error) {
+	if inherited != nil {
+		return net.FileListener(inherited)
+	}
+	return net.Listen(network, address)
+}
+
 // Addr is where it listens.
-func (s *Server) Addr() net.Addr { return s.addr }
+func (s *Server) Addr() net.Addr { return s.ln.Addr() }
+
+// Listener returns a duplicate of the listening socket, for another process to go
+// on with: see Options.Inherited. The file of a unix socket is that process's then.
+func (s *Server) Listener() (*os.File, error) {
+	if u, ok := s.ln.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false)
+	}
+	return s.ln.(interface{ File() (*os.File, error) }).File()
+}
 
 // Close ends it, and requests under way with it.
 func (s *Server) Close() error { return s.http.Close() }

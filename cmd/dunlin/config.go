@@ -45,7 +45,8 @@ type ServerConfig struct {
 	MaxPendingBytes  int
 	Compression      CompressionConfig
 	Drain            time.Duration
-	Watch            bool // reload when a file changes
+	Handover         string // path of a unix socket; "": none
+	Watch            bool   // reload when a file changes
 }
 
 // CompressionConfig is permessage-deflate on connections of clients that offer it.

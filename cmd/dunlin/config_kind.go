@@ -160,6 +160,20 @@ var filePath = plain("path", func(g given) (string, error) {
 	return word, nil
 })
 
+// maxHandoverPath leaves room in a unix socket's address for the name under which a
+// socket is made before it is moved into place.
+const maxHandoverPath = maxSocketPath - len(".4294967295")
+
+// socketPath is the path of a unix socket, or empty.
+var socketPath = plain("path", func(g given) (string, error) {
+	word, ok := g.word()
+	if word = strings.TrimPrefix(word, unixPrefix); !ok || word != "" && !strings.HasPrefix(word, "/") ||
+		len(word) > maxHandoverPath || strings.ContainsFunc(word, unprintable) {
+		return "", g.wrong(fmt.Sprintf("an absolute path of at most %d bytes", maxHandoverPath))
+	}
+	return word, nil
+})
+
 // words is a list of texts without white space.
 var words = kind[[]string]{
 	values: "list",

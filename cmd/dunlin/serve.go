@@ -8,6 +8,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 )
 
@@ -16,7 +17,8 @@ func (c *cli) serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Run the server",
 		Example: "  dunlin serve --config apps.yaml\n" +
-			"  dunlin serve --host 0.0.0.0 --port 6001",
+			"  dunlin serve --host 0.0.0.0 --port 6001\n" +
+			"  dunlin serve --handover /run/dunlin/handover.sock   # again, to replace the first",
 		Args: cobra.NoArgs,
 		RunE: does(func(cmd *cobra.Command) error {
 			ctx, stop := untilSignal()
@@ -49,7 +51,11 @@ func (c *cli) serve(ctx context.Context, src sources) error {
 	for _, w := range cfg.Warnings {
 		log.Warn(w)
 	}
-	p, err := newProgram(cfg, log)
+	in, err := inherit(cfg)
+	if err != nil {
+		return err
+	}
+	p, err := newProgram(cfg, in, log)
 	if err != nil {
 		return err
 	}
@@ -65,8 +71,13 @@ func (c *cli) serve(ctx context.Context, src sources) error {
 	}
 	warnExamples(log, cfg.Apps, addrs)
 	r := newReloader(src, cfg, read.readings(), p, log)
-	var reloading sync.WaitGroup
-	reloading.Go(func() { r.run(ctx, hangups) })
-	defer reloading.Wait()
+	var beside sync.WaitGroup
+	running, ended := context.WithCancel(ctx)
+	beside.Go(func() { r.run(running, hangups) })
+	beside.Go(func() { tellManager(running, in, p.hub.Alive, log) })
+	defer beside.Wait()
+	defer ended()
+	// Not when another process has taken over: the manager is to follow that one.
+	defer context.AfterFunc(ctx, func() { notify(daemon.SdNotifyStopping, log) })()
 	return p.Wait(ctx)
 }

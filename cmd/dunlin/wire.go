@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 type Program struct {
 	// Static after construction
 	cfg      *Config
+	in       *inheritance
 	log      *slog.Logger
 	counters *metrics.Set
 	reloads  *metrics.Reloads
@@ -38,13 +40,14 @@ type Program struct {
 	// Static after Start
 	sockets transport.Server
 	ops     *ops.Server
-	serving sync.WaitGroup // the goroutine that serves HTTP
+	office  *estateOffice  // nil: nobody can take over
+	serving sync.WaitGroup // the goroutines that serve HTTP, and wait for a predecessor
 }
 
 type listenFunc func([]transport.Address, transport.Options, transport.NewHandler) (transport.Server, error)
 
-func newProgram(cfg *Config, log *slog.Logger) (*Program, error) {
-	p := &Program{cfg: cfg, log: log, counters: metrics.New(), reloads: metrics.NewReloads(time.Now()), apps: apps.NewRegistry(cfg.Apps...), listen: transports[cfg.Server.Transport]}
+func newProgram(cfg *Config, in *inheritance, log *slog.Logger) (*Program, error) {
+	p := &Program{cfg: cfg, in: in, log: log, counters: metrics.New(), reloads: metrics.NewReloads(time.Now()), apps: apps.NewRegistry(cfg.Apps...), listen: transports[cfg.Server.Transport]}
 	if p.listen == nil {
 		return nil, fmt.Errorf("transport %q is not available on this system", cfg.Server.Transport)
 	}
@@ -52,6 +55,11 @@ func newProgram(cfg *Config, log *slog.Logger) (*Program, error) {
 	shared, err := newSharedQueue(cfg, node, log)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Webhooks.Queue == "spool" { // a file is one process's at a time
+		if _, err := in.takeOver(); err != nil {
+			return nil, err
+		}
 	}
 	if p.hooks, err = newHooks(cfg.Webhooks, shared, log); err != nil {
 		return nil, err
@@ -90,9 +98,42 @@ func (p *Program) Start() error {
 	if err := p.startOps(); err != nil {
 		return errors.Join(fmt.Errorf("listening for operators: %w", err), p.engine.Close(), p.hooks.stop())
 	}
+	err := p.welcomeBack()
+	if err == nil {
+		err = p.listenForClients()
+	}
+	if err == nil {
+		err = p.settle()
+	}
+	if err != nil {
+		p.closeOps()
+		return errors.Join(err, p.engine.Close(), p.hooks.stop())
+	}
+	return nil
+}
+
+// debounce is for how long who is gone may come back without a word (PROTOCOL 6.7).
+const debounce = 3 * time.Second
+
+// welcomeBack has the engine wait for those who were with another process.
+func (p *Program) welcomeBack() error {
+	e, err := p.in.takeOver()
+	if err != nil {
+		return err
+	}
+	there, err := p.hooks.there()
+	if p.in.from != nil { // what the file has is part of that
+		there = e.There
+	}
+	expectBack(p.engine, there, e.Within+debounce)
+	return err
+}
+
+func (p *Program) listenForClients() error {
 	requests := httpapi.NewConnListener(nil)
 	s := p.cfg.Server
-	sockets, err := p.listen(s.Addresses(), transport.Options{
+	sockets, err := p.listen(p.in.listeners(s.Addresses()), transport.Options{
+		Inherited:        p.in.clients,
 		Loops:            s.Loops,
 		PathPrefix:       s.PathPrefix,
 		HandshakeTimeout: s.HandshakeTimeout,
@@ -105,8 +146,7 @@ func (p *Program) Start() error {
 		HTTP:             requests.Push,
 	}, p.hub.Shard)
 	if err != nil {
-		p.closeOps()
-		return errors.Join(fmt.Errorf("listening for clients: %w", err), p.engine.Close(), p.hooks.stop())
+		return fmt.Errorf("listening for clients: %w", err)
 	}
 	p.sockets = sockets
 	p.serving.Go(func() { // not before sockets is set, which upgrades in mid-connection need
@@ -117,6 +157,41 @@ func (p *Program) Start() error {
 	return nil
 }
 
+// settle sends the process before this one away, and lets another one come after it.
+func (p *Program) settle() (err error) {
+	if path := p.cfg.Server.Handover; path != "" {
+		p.office, err = openOffice(path, &estateOffice{
+			log: p.log, sockets: p.sockets.Listeners, ops: p.opsListener, takeOver: p.yield,
+		})
+	}
+	if from := p.in.from; from != nil && err == nil {
+		if err = from.ready(); err == nil {
+			p.log.Info("took over from another process", "version", from.version)
+			p.serving.Go(func() { from.inheritRest(p.hooks.queue, p.hooks.bury, p.log) })
+		}
+	}
+	p.in.close()
+	if err != nil {
+		p.sockets.Close()
+	}
+	return err
+}
+
+// yield ends what this process alone may do, for the one that takes over.
+func (p *Program) yield() estate {
+	e := estate{There: handOver(p.engine), Within: p.cfg.Server.Drain}
+	p.hooks.yield()
+	return e
+}
+
+func (p *Program) opsListener() (at transport.Address, f *os.File, err error) {
+	if p.ops == nil {
+		return at, nil, nil
+	}
+	f, err = p.ops.Listener()
+	return p.cfg.Ops.Address(), f, err
+}
+
 func (p *Program) startOps() (err error) {
 	if !p.cfg.Ops.Enabled {
 		return nil
@@ -125,7 +200,7 @@ func (p *Program) startOps() (err error) {
 	p.ops, err = ops.Start(a.Network, a.Address, ops.Options{
 		Metrics: p.counters, Ready: p.hub.Ready, Version: version, Log: p.log,
 		Webhooks: p.hooks.queue, HookMetrics: p.hooks.counters, AdminToken: p.cfg.Ops.AdminToken,
-		Reloads: p.reloads,
+		Reloads: p.reloads, Inherited: p.in.ops,
 	})
 	if err == nil {
 		p.log.Info("serving operators", "address", p.ops.Addr().String())
@@ -149,28 +224,68 @@ func (p *Program) Reload(cfg *Config) {
 // Addrs returns the addresses that clients connect to.
 func (p *Program) Addrs() []net.Addr { return p.sockets.Addrs() }
 
-// Wait serves until ctx ends, then stops: no new connections, clients sent away
-// with 4200 over the drain window, requests under way answered, webhooks delivered
-// or kept.
+// Wait serves until ctx ends or another process has taken over, then stops: no new
+// connections, clients sent away with 4200 over the drain window, requests under way
+// answered, webhooks delivered or kept.
 func (p *Program) Wait(ctx context.Context) error {
-	<-ctx.Done()
+	select {
+	case <-ctx.Done():
+	case <-p.succeeded():
+	}
 	p.log.Info("stopping", "connections", p.counters.Connections(), "window", p.cfg.Server.Drain.String())
-	p.sockets.Shutdown()
+	p.api.Retire()
+	heir, err := p.stopListening()
 	// What is not gone soon after the window does not read what it is sent.
 	stop, cancel := context.WithTimeout(context.Background(), p.cfg.Server.Drain+lastWords)
 	defer cancel()
 	p.hub.Drain(stop, p.cfg.Server.Drain)
-	err := p.api.Shutdown(stop)
-	if errors.Is(err, context.DeadlineExceeded) { // a client that never ends its request does not make the stop a failure
-		p.log.Warn("requests were cut off", "error", err)
-		err = nil
+	if heir {
+		p.api.Emptied(stop)
+	}
+	cut := p.api.Shutdown(stop)
+	if errors.Is(cut, context.DeadlineExceeded) { // a client that never ends its request does not make the stop a failure
+		p.log.Warn("requests were cut off", "error", cut)
+		cut = nil
 	}
 	p.sockets.Close()
-	p.serving.Wait()
-	err = errors.Join(err, p.engine.Close(), p.hooks.stop())
 	p.closeOps()
+	err = errors.Join(err, cut, p.engine.Close(), p.hooks.stop())
+	if p.office != nil {
+		p.office.close()
+	}
+	if p.in.from != nil {
+		p.in.from.conn.Close()
+	}
+	p.serving.Wait()
 	p.log.Info("stopped")
 	return err
+}
+
+// succeeded is closed when another process has taken over.
+func (p *Program) succeeded() <-chan struct{} {
+	if p.office == nil {
+		return nil
+	}
+	return p.office.taken
+}
+
+// stopListening closes the listeners, for good or for those who have them too. heir
+// says that another process has taken over.
+func (p *Program) stopListening() (heir bool, err error) {
+	if p.office != nil && p.office.end() {
+		p.hooks.leave = p.office.leave
+		p.sockets.Leave()
+		return true, nil
+	}
+	if p.in.kept {
+		p.sockets.Leave()
+		return false, nil
+	}
+	p.sockets.Shutdown()
+	if p.office != nil && closed(p.office.taken) {
+		err = errors.New("the process that was taking over has failed")
+	}
+	return false, err
 }
 
 // lastWords is for what was closed or answered at the end of the drain window.

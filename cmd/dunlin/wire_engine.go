@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"dunlin/cluster"
 	"dunlin/cluster/memory"
@@ -29,6 +30,22 @@ func newEngine(cfg *Config, node string, outbox *webhooks.Outbox, log *slog.Logg
 		return nil, fmt.Errorf("engine.redis.url: %w", err)
 	}
 	return e, nil
+}
+
+// handOver ends what an engine tells on behalf of its process alone, and lists who
+// is there for the next one. Where nodes share state there is nothing to list.
+func handOver(e cluster.Engine) []webhooks.Event {
+	if m, ok := e.(*memory.Engine); ok {
+		return m.HandOver()
+	}
+	return nil
+}
+
+// expectBack has an engine wait for those who were with another process.
+func expectBack(e cluster.Engine, there []webhooks.Event, within time.Duration) {
+	if m, ok := e.(*memory.Engine); ok && len(there) > 0 {
+		m.Expect(there, within)
+	}
 }
 
 // newSharedQueue opens the webhook queue of a Redis engine, nil without one: there

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"dunlin/apps"
@@ -29,6 +30,10 @@ type hookParts struct {
 
 	// Static after start
 	deliverer *deliver.Deliverer
+	leave     func([]webhooks.Event, []webhooks.DeadLetter) error // to a process that goes on; an error: there is none
+
+	stopping sync.Once
+	stopped  error // of stop
 }
 
 // newHooks opens the queue, unless nodes share one.
@@ -54,12 +59,33 @@ func newHooks(cfg WebhooksConfig, shared webhooks.Queue, log *slog.Logger) (*hoo
 func (h *hookParts) openSpool() (webhooks.Queue, error) {
 	q, err := spool.Open(h.cfg.Path, spool.Options{Presence: true, Counters: h.counters})
 	if err != nil {
-		return nil, err
-	}
-	if n := q.Gone(); n > 0 {
-		h.log.Warn("the last run ended without a word; its channels are vacated now", "events", n)
+		return nil, err // not q, which would be a Queue that is not nil
 	}
 	return q, nil
+}
+
+// there lists who was there when the last run ended without a word.
+func (h *hookParts) there() ([]webhooks.Event, error) {
+	q, ok := h.queue.(*spool.Queue)
+	if !ok {
+		return nil, nil
+	}
+	list, err := q.There()
+	if len(list) > 0 {
+		h.log.Warn("the last run ended without a word; who does not come back soon is told to be gone", "events", len(list))
+	}
+	return list, err
+}
+
+// bury keeps dead letters of another process.
+func (h *hookParts) bury(letters ...webhooks.DeadLetter) error {
+	switch q := h.queue.(type) {
+	case *memory.Queue:
+		q.Bury(letters...)
+	case *spool.Queue:
+		return q.Bury(letters...)
+	}
+	return nil
 }
 
 // openMemory makes a queue of what the last run left, if it left anything.
@@ -97,8 +123,23 @@ func (h *hookParts) start(registry *apps.Registry) {
 	})
 }
 
+// yield lets go of what only one process can have.
+func (h *hookParts) yield() {
+	if _, ok := h.queue.(*spool.Queue); !ok {
+		return
+	}
+	if err := h.stop(); err != nil {
+		h.log.Error("closing the webhook queue", "error", err)
+	}
+}
+
 // stop delivers what waits, as far as that goes, and keeps the rest.
 func (h *hookParts) stop() error {
+	h.stopping.Do(func() { h.stopped = h.end() })
+	return h.stopped
+}
+
+func (h *hookParts) end() error {
 	ctx, cancel := context.WithTimeout(context.Background(), h.cfg.Flush+lastWords)
 	defer cancel()
 	err := h.outbox.Close(ctx)
@@ -116,7 +157,7 @@ func (h *hookParts) stop() error {
 // keep writes what is left in memory to the file, for the next run.
 func (h *hookParts) keep(q *memory.Queue) error {
 	events, letters := q.Left()
-	if len(events)+len(letters) == 0 {
+	if len(events)+len(letters) == 0 || h.leave != nil && h.leave(events, letters) == nil {
 		return nil
 	}
 	file, err := spool.Open(h.cfg.Path, spool.Options{})

@@ -93,11 +93,12 @@ type Server struct {
 
 // Options of Start. Zero values are defaults.
 type Options struct {
-	Config string   // YAML; DefaultConfig
-	File   string   // has the configuration already, in place of Config
-	Env    []string // "NAME=value", beside the test's own
-	Args   []string // after "serve --config FILE"
-	Wrap   []string // a command that runs the binary, such as prlimit
+	Config string     // YAML; DefaultConfig
+	File   string     // has the configuration already, in place of Config
+	Env    []string   // "NAME=value", beside the test's own
+	Args   []string   // after "serve --config FILE"
+	Wrap   []string   // a command that runs the binary, such as prlimit
+	Files  []*os.File // that it has open as 3, 4 and so on
 }
 
 // Start starts a server and has it stopped at the end of the test.
@@ -119,7 +120,7 @@ func Start(t testing.TB, o Options) *Server {
 	}
 	args := append(append(append([]string{}, o.Wrap...), bin, "serve", "--config", file), o.Args...)
 	s := &Server{File: file, t: t, cmd: exec.Command(args[0], args[1:]...), done: make(chan struct{})}
-	s.cmd.Env = append(os.Environ(), o.Env...)
+	s.cmd.Env, s.cmd.ExtraFiles = append(os.Environ(), o.Env...), o.Files
 	out, in := io.Pipe()
 	s.cmd.Stdout, s.cmd.Stderr = in, in
 	if err := s.cmd.Start(); err != nil {

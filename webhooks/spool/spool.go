@@ -32,14 +32,12 @@ import (
 
 // Options of a queue. Zero values are defaults.
 type Options struct {
-	MaxEvents int // 0: 1,000,000
-	MaxBytes  int // of events, as Event.Size counts them; 0: 1 GiB
-	MaxDead   int // dead letters; 0: 10,000
-	// Presence notes in the file who is there, and has Open append that they are
-	// gone: after a crash of a node on its own nobody is.
-	Presence bool
-	Counters *metrics.Webhooks
-	Now      func() time.Time
+	MaxEvents int  // 0: 1,000,000
+	MaxBytes  int  // of events, as Event.Size counts them; 0: 1 GiB
+	MaxDead   int  // dead letters; 0: 10,000
+	Presence  bool // keep in the file who is there, for There
+	Counters  *metrics.Webhooks
+	Now       func() time.Time
 }
 
 // Queue implements webhooks.Queue. Make one with Open.
@@ -52,7 +50,6 @@ type Queue struct {
 	mu sync.Mutex // held while something is written, so that file and ledger agree
 	// Guarded by mu
 	dead map[string]int // letters by app
-	gone int            // events that Open appended
 }
 
 var _ webhooks.Queue = (*Queue)(nil)
@@ -125,10 +122,7 @@ func (q *Queue) load() error {
 	if err != nil {
 		return err
 	}
-	if err := q.drop(q.ledger.Add(list...)); err != nil || !q.o.Presence {
-		return err
-	}
-	return q.sayGone()
+	return q.drop(q.ledger.Add(list...))
 }
 
 func entry(e *webhooks.Event, n uint64) ledger.Entry[uint64] {

@@ -2,7 +2,6 @@ package spool
 
 import (
 	"bytes"
-	"context"
 
 	"go.etcd.io/bbolt"
 
@@ -25,17 +24,16 @@ func note(b *bbolt.Bucket, e *webhooks.Event) error {
 	return nil
 }
 
-// sayGone appends that everybody is gone whom the file still has as there: they
-// were connected to a process that ended without a word. Members are gone before
-// their channels are empty (PROTOCOL 6.21).
-func (q *Queue) sayGone() error {
+// There lists who the file has as there: those were connected to a process that
+// ended without a word. They are listed as the events that say that they are gone,
+// members before their channels (PROTOCOL 6.21).
+func (q *Queue) There() ([]webhooks.Event, error) {
 	var members, vacated []webhooks.Event
-	now := q.o.Now()
 	err := q.db.View(func(tx *bbolt.Tx) error {
 		return tx.Bucket(buckets.there).ForEach(func(k, _ []byte) error {
 			app, rest, _ := bytes.Cut(k, []byte{0})
 			channel, user, _ := bytes.Cut(rest, []byte{0})
-			e := webhooks.Event{App: string(app), Name: protocol.HookVacated, Channel: string(channel), At: now}
+			e := webhooks.Event{App: string(app), Name: protocol.HookVacated, Channel: string(channel)}
 			if len(user) == 0 {
 				vacated = append(vacated, e)
 				return nil
@@ -45,11 +43,5 @@ func (q *Queue) sayGone() error {
 			return nil
 		})
 	})
-	if q.gone = len(members) + len(vacated); err != nil || q.gone == 0 {
-		return err
-	}
-	return q.Append(context.Background(), append(members, vacated...)...)
+	return append(members, vacated...), err
 }
-
-// Gone is how many events Open appended for those who were there at a crash.
-func (q *Queue) Gone() int { return q.gone }

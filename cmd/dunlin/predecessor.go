@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+
+	"dunlin/internal/handover"
+	"dunlin/transport"
+	"dunlin/webhooks"
+)
+
+// predecessor is the process whose place this one takes.
+type predecessor struct {
+	conn    *handover.Conn
+	version string
+	clients map[transport.Address][]*os.File
+	ops     map[transport.Address]*os.File
+	estate  *estate // nil until takeOver
+}
+
+// callPredecessor asks the process at a socket for its listeners. It returns nil
+// when nobody is there, or no socket is named.
+func callPredecessor(path string) (*predecessor, error) {
+	if path == "" {
+		return nil, nil
+	}
+	conn, err := handover.Dial(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	p := &predecessor{conn: conn, clients: make(map[transport.Address][]*os.File), ops: make(map[transport.Address]*os.File)}
+	if err := p.receiveSockets(); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *predecessor) receiveSockets() error {
+	p.conn.SetDeadline(time.Now().Add(handoverPatience))
+	var list inventory
+	files, err := p.conn.Receive(&list)
+	if err != nil {
+		return fmt.Errorf("receiving the listeners: %w", err)
+	}
+	if len(files) != len(list.Sockets) {
+		return fmt.Errorf("%d sockets were announced, %d came", len(list.Sockets), len(files))
+	}
+	p.version = list.Version
+	for i, s := range list.Sockets {
+		if s.Ops {
+			p.ops[s.Address] = files[i]
+		} else {
+			p.clients[s.Address] = append(p.clients[s.Address], files[i])
+		}
+	}
+	return nil
+}
+
+// takeOver ends the older process's part in what only one can do. From here on
+// there is no way back. Later calls return the same.
+func (p *predecessor) takeOver() (estate, error) {
+	if p.estate != nil {
+		return *p.estate, nil
+	}
+	p.conn.SetDeadline(time.Now().Add(handoverPatience))
+	var e estate
+	err := p.conn.Send(wordTakeOver)
+	if err == nil {
+		_, err = p.conn.Receive(&e)
+	}
+	if err != nil {
+		return e, fmt.Errorf("taking over: %w", err)
+	}
+	p.estate = &e
+	return e, nil
+}
+
+// ready sends the older process away.
+func (p *predecessor) ready() error {
+	defer p.conn.SetDeadline(time.Time{})
+	return p.conn.Send(wordReady)
+}
+
+// inheritRest waits for the older process's end and queues what it did not deliver.
+// It returns early when the conversation is closed.
+func (p *predecessor) inheritRest(q webhooks.Queue, bury func(...webhooks.DeadLetter) error, log *slog.Logger) {
+	var r rest
+	if _, err := p.conn.Receive(&r); err != nil {
+		if !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrClosed) {
+			log.Warn("the process before this one did not say what webhooks it leaves", "error", err)
+		}
+		return
+	}
+	if err := q.Append(context.Background(), r.Events...); err != nil {
+		log.Error("webhooks of the process before this one are lost", "events", len(r.Events), "error", err)
+	}
+	if err := bury(r.Letters...); err != nil {
+		log.Error("dead letters of the process before this one are lost", "dead_letters", len(r.Letters), "error", err)
+	}
+	log.Info("the process before this one has ended", "webhooks", len(r.Events), "dead_letters", len(r.Letters))
+}
