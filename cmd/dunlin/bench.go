@@ -44,6 +44,7 @@ func (c *cli) benchCommand() *cobra.Command {
 		Example: "  dunlin bench fanout --connections 1000 --events 2000 --pid $(pidof dunlin)\n" +
 			"  dunlin bench fanout --rate 50 --duration 1m --json\n" +
 			"  dunlin bench connect --url http://10.0.0.5:6001 --key app-key --connections 50000 --rate 2000",
+		Args: cobra.NoArgs, // a scenario that there is not must not look like success
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	for _, s := range benchScenarios {
@@ -59,7 +60,10 @@ func (c *cli) scenarioCommand(s benchScenario) *cobra.Command {
 		Use:   s.name,
 		Short: s.short,
 		Args:  cobra.NoArgs,
-		RunE: does(func(*cobra.Command) error {
+		RunE: does(func(cmd *cobra.Command) error {
+			if err := refuseNothing(s.name, cmd.Flags()); err != nil {
+				return err
+			}
 			if err := c.benchTarget(b); err != nil {
 				return err
 			}
@@ -134,6 +138,27 @@ func (b *benchFlags) known() []benchFlag {
 			f.DurationVar(&o.Hold, "hold", o.Hold, "how long all connections are held before memory is read")
 		}},
 	}
+}
+
+// refuseNothing refuses flags that were given as 0 or empty where load.Options takes
+// that for its default: it would not be what was asked for.
+func refuseNothing(scenario string, f *pflag.FlagSet) error {
+	names := []string{"url", "app-id", "key", "channel", "connections", "per-connection", "group", "events", "publishers", "size", "in-flight",
+		"duration", "patience"}
+	if scenario != load.Connect { // there it is to subscribe to none
+		names = append(names, "channels")
+	}
+	for _, name := range names {
+		if flag := f.Lookup(name); flag != nil && flag.Changed {
+			switch flag.Value.String() {
+			case "":
+				return fmt.Errorf("--%s must not be empty", name)
+			case "0", "0s":
+				return fmt.Errorf("--%s must be more than 0", name)
+			}
+		}
+	}
+	return nil
 }
 
 // benchTarget reads what flags give as text.

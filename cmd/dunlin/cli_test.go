@@ -68,6 +68,7 @@ func TestCommands(t *testing.T) {
 			"--host: must be an IP address, a host name or unix:/path, not \"1.2.3\"\n" +
 				"--port: must be a whole number from 0 to 65535, not \"http\"\n2 mistakes\n"},
 		{"check good.yaml", nil, 2, "", "dunlin: unknown command \"good.yaml\" for \"dunlin check\"\nTry dunlin --help\n"},
+		{"webhooks nosuch", nil, 2, "", "dunlin: unknown command \"nosuch\" for \"dunlin webhooks\"\nTry dunlin --help\n"},
 		{"check --file x", nil, 2, "", "dunlin: unknown flag: --file\nTry dunlin --help\n"},
 		{"chek", nil, 2, "", "dunlin: unknown command \"chek\" for \"dunlin\"\n\nDid you mean this?\n\tcheck\n\nTry dunlin --help\n"},
 	} {

@@ -23,6 +23,7 @@ func (c *cli) webhooksCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "webhooks",
 		Short: "Look after webhooks: list dead letters, send them again, receive",
+		Args:  cobra.NoArgs, // a command that there is not must not look like success
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(c.deadCommand(), c.replayCommand(), c.listenCommand())

@@ -146,7 +146,7 @@ type target struct {
 // resolve takes o.URL apart and looks its host up.
 func resolve(ctx context.Context, o Options) (target, error) {
 	u, err := url.Parse(o.URL)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return target{}, fmt.Errorf("--url must be like http://127.0.0.1:6001, not %q", o.URL)
 	}
 	t := target{tls: u.Scheme == "https", host: u.Host, port: 80, prefix: strings.TrimRight(u.EscapedPath(), "/")}
