@@ -147,15 +147,23 @@ const upgradeRequest = "GET /app/app-key?protocol=7 HTTP/1.1\r\nHost: x\r\nUpgra
 // upgraded returns a connection whose greeting was read.
 func upgraded(t *testing.T, s *testkit.Server) (net.Conn, *bufio.Reader) {
 	t.Helper()
+	nc, r, _ := upgradedBy(t, s, upgradeRequest)
+	return nc, r
+}
+
+// upgradedBy is upgraded with a request, and returns the answer's header.
+func upgradedBy(t *testing.T, s *testkit.Server, request string) (net.Conn, *bufio.Reader, http.Header) {
+	t.Helper()
 	nc := dialRaw(t, s)
-	if _, err := io.WriteString(nc, upgradeRequest); err != nil {
+	if _, err := io.WriteString(nc, request); err != nil {
 		t.Fatal(err)
 	}
 	r := bufio.NewReader(nc)
-	if resp, err := http.ReadResponse(r, nil); err != nil || resp.StatusCode != 101 {
+	resp, err := http.ReadResponse(r, nil)
+	if err != nil || resp.StatusCode != 101 {
 		t.Fatalf("upgrade: %v %v", resp, err)
 	}
-	return nc, r
+	return nc, r, resp.Header
 }
 
 // drained reads to the end and reports the close code in the last frame, 0 if
