@@ -25,9 +25,9 @@ export function newApp(id, settings = {}) {
 }
 
 /** JSON is YAML. */
-function configuration(apps, folder, engine) {
+function configuration({ apps, folder, engine, settings }) {
   return JSON.stringify({
-    server: { drain: '1s', transport },
+    server: { drain: '1s', transport, ...settings },
     ops: { enabled: false },
     engine,
     webhooks: { path: join(folder, 'webhooks.db') },
@@ -69,6 +69,8 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
 export class Server {
   host = '127.0.0.1'
   output = ''
+  engine = { type: 'memory' }
+  settings = {}
 
   /** @param {ReturnType<typeof newApp>[]} apps */
   constructor(...apps) {
@@ -76,12 +78,20 @@ export class Server {
     this.folder = mkdtempSync(join(tmpdir(), 'dunlin-clients-'))
     folders.add(this.folder)
     this.config = join(this.folder, 'apps.yaml')
-    writeFileSync(this.config, configuration(apps, this.folder, { type: 'memory' }))
+    writeFileSync(this.config, configuration(this))
   }
 
   /** Makes it one of the nodes that share a Redis, before it starts. */
   sharing(redis) {
-    writeFileSync(this.config, configuration(this.apps, this.folder, { type: 'redis', redis: { url: redis.url } }))
+    this.engine = { type: 'redis', redis: { url: redis.url } }
+    writeFileSync(this.config, configuration(this))
+    return this
+  }
+
+  /** Gives it settings of its `server:` section, before it starts. */
+  serving(settings) {
+    this.settings = settings
+    writeFileSync(this.config, configuration(this))
     return this
   }
 
