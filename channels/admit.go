@@ -138,17 +138,19 @@ func (e *entry) succeeded() *protocol.Frame {
 	return protocol.SubscriptionSucceeded(e.key.Name)
 }
 
-// refused ends a subscription that has waited in vain.
+// refused ends a subscription that has waited in vain. Clients do not repeat what was
+// refused, but everything when they reconnect (PROTOCOL 2.22): where only this node
+// can not serve it, the connection is sent to another.
 func (s *Shard) refused(sub *subscription, err error) {
 	if sub.session == nil {
 		return
 	}
-	x, name := sub.session, sub.entry.key.Name
+	x := sub.session
+	if !errors.Is(err, cluster.ErrFull) {
+		s.detach(x)
+		return
+	}
 	s.leave(sub)
 	x.subs.remove(sub)
-	if errors.Is(err, cluster.ErrFull) {
-		x.fail(x.refuse(name, limitReached, protocol.ErrTooManyMembers(x.app.Limits.PresenceMembers)))
-	} else {
-		x.fail(x.refuse(name, unavailable, protocol.ErrUnavailable(name)))
-	}
+	x.fail(x.refuse(sub.entry.key.Name, limitReached, protocol.ErrTooManyMembers(x.app.Limits.PresenceMembers)))
 }

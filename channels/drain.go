@@ -4,17 +4,20 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"dunlin/metrics"
 	"dunlin/protocol"
 )
 
+// beat is the time between two slices.
+const beat = 50 * time.Millisecond
+
 // Drain closes every connection with 4200, in slices spread over window, and
 // returns when all are gone or ctx ends. New ones are refused the same way.
 func (h *Hub) Drain(ctx context.Context, window time.Duration) {
 	h.draining.Store(true)
-	const beat = 50 * time.Millisecond
 	for left := int(window / beat); ; left-- {
 		if h.counters.Connections() <= 0 {
 			return
@@ -66,4 +69,41 @@ func (s *Shard) drain(count int) {
 // have no storm to fear.
 func slice(open, left int) int {
 	return max(32, (open+max(left, 1)-1)/max(left, 1))
+}
+
+// Detached implements cluster.Handler: who is connected now is sent away with 4200,
+// in slices spread over Options.DetachWindow, to nodes that are not cut off. Who
+// comes, or comes back, nonetheless may stay: this is the best node that it found.
+func (h *Hub) Detached() {
+	h.log.Warn("sending clients to other nodes", "connections", h.counters.Connections(), "reason", "the engine is unavailable")
+	for _, s := range h.shards {
+		s.do(func() { s.detachAll(slices.Clone(s.sessions), int(h.opts.DetachWindow/beat)) })
+	}
+}
+
+// detachAll sends away a part of a list now and the rest in the beats that are left,
+// unless it has become well.
+func (s *Shard) detachAll(list []*session, left int) {
+	n := min(slice(len(list), left), len(list))
+	for _, x := range list[:n] {
+		s.detach(x)
+	}
+	if list = list[n:]; len(list) == 0 {
+		return
+	}
+	time.AfterFunc(beat, func() {
+		s.do(func() {
+			if s.hub.engine.Health() != nil {
+				s.detachAll(list, left-1)
+			}
+		})
+	})
+}
+
+// detach sends a session to another node.
+func (s *Shard) detach(x *session) {
+	if !x.closing {
+		s.counters.Drop(metrics.DropDetached)
+		x.close(protocol.ErrReconnect)
+	}
 }

@@ -49,6 +49,7 @@ type Options struct {
 	MailboxBytes    int              // of frames waiting for one loop; 0: 8 MiB
 	PublishWait     time.Duration    // a publish waits so long for room; 0: 1 s
 	AuthorizeWithin time.Duration    // where an app wants authorized connections; 0: 30 s
+	DetachWindow    time.Duration    // over which clients are sent away when the node is cut off
 	Now             func() time.Time // nil: time.Now
 }
 

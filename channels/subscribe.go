@@ -100,7 +100,6 @@ type refusal struct {
 var (
 	authError    = refusal{"AuthError", 401}
 	limitReached = refusal{"LimitReached", 4004}
-	unavailable  = refusal{"Unavailable", 503}
 )
 
 // refuse sends pusher:subscription_error where the app wants it, and returns the

@@ -19,6 +19,11 @@ import (
 // Retry-After.
 var ErrUnavailable = errors.New("engine unavailable")
 
+// ErrUncertain is what is known of an operation that was begun and whose answer did
+// not come: it may have been done, or part of it. Only events are published in this
+// way; everything else may be done twice. The HTTP API answers 503 and says so.
+var ErrUncertain = errors.New("no answer from the engine in time")
+
 // ErrFull is why a user may not join a presence channel: it has as many members as
 // it may have.
 var ErrFull = errors.New("the channel has all the members that it may have")
@@ -162,9 +167,11 @@ type Engine interface {
 	// first call on the Handler hears how many the other nodes have.
 	Connections(app string, count int)
 
-	// Publish delivers events in their order, all or none: on an error nothing was
-	// published. It waits at most until ctx ends. Receipts stand in the order of p;
-	// there are none when no publication wanted any.
+	// Publish delivers events in their order, all or none: on ErrUnavailable nothing
+	// was published. On ErrUncertain all may have been, or none, or, where an engine
+	// keeps channels in several places, those of some places. It waits at most until
+	// ctx ends. Receipts stand in the order of p; there are none when no publication
+	// wanted any.
 	Publish(ctx context.Context, p []Publication) ([]Receipt, error)
 
 	// Offer publishes one event without waiting, for callers that must not block. It
@@ -215,4 +222,8 @@ type Handler interface {
 	Online(app, user string, online bool)
 	// Terminate ends the local connections signed in as user.
 	Terminate(app, user string)
+	// Detached says, once an outage, that this node has been cut off from the others
+	// for so long that its clients had better go to one of them. An engine of one node
+	// never says so.
+	Detached()
 }

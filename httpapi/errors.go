@@ -30,6 +30,7 @@ var (
 	errUnknownApp  = &refusal{status: fasthttp.StatusNotFound, text: "Unknown app_id"}
 	errDisabled    = &refusal{status: fasthttp.StatusForbidden, text: "App is disabled"}
 	errUnavailable = &refusal{status: fasthttp.StatusServiceUnavailable, text: "Service unavailable, please retry", retryAfter: 1}
+	errUncertain   = &refusal{status: fasthttp.StatusServiceUnavailable, text: "No answer in time: the events may have been published, and a retry may publish them again", retryAfter: 1}
 	errInternal    = &refusal{status: fasthttp.StatusInternalServerError, text: "Internal server error"}
 )
 
@@ -51,6 +52,9 @@ func (s *Server) refusalOf(err error) *refusal {
 	switch {
 	case errors.As(err, &r):
 		return r
+	case errors.Is(err, cluster.ErrUncertain):
+		s.opts.Log.Debug("request without an outcome", "error", err)
+		return errUncertain
 	case errors.Is(err, cluster.ErrUnavailable),
 		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		s.opts.Log.Debug("request refused, to be retried", "error", err)

@@ -317,6 +317,8 @@ func TestEngineErrors(t *testing.T) {
 		retry  string
 	}{
 		{fmt.Errorf("publish: %w", cluster.ErrUnavailable), 503, "Service unavailable, please retry", "1"},
+		{fmt.Errorf("%w of all: %w", cluster.ErrUncertain, cluster.ErrUnavailable), 503,
+			"No answer in time: the events may have been published, and a retry may publish them again", "1"},
 		{context.DeadlineExceeded, 503, "Service unavailable, please retry", "1"},
 		{errors.New("redis://user:password@host"), 500, "Internal server error", ""},
 	} {

@@ -23,6 +23,7 @@ const (
 	DropClientBacklog             // client events refused: mailbox full (4301)
 	DropPublish                   // publishes refused: mailbox full (503)
 	DropDrain                     // closed because the node stops (4200)
+	DropDetached                  // closed because the node is cut off from what it shares with others (4200)
 	DropEventQuota                // API requests refused: events per second (403)
 	DropReadQuota                 // API requests refused: read requests per second (403)
 	DropCache                     // last events dropped before their time: cache.max_bytes
@@ -32,7 +33,7 @@ const (
 
 var dropNames = [dropCount]string{
 	"slow", "pong_timeout", "handshake_timeout", "bad_request", "framing", "too_big", "invalid_utf8",
-	"file_limit", "panic", "refused", "client_event_rate", "client_event_backlog", "publish_backlog", "drain",
+	"file_limit", "panic", "refused", "client_event_rate", "client_event_backlog", "publish_backlog", "drain", "detached",
 	"event_quota", "read_quota", "cache", "app",
 }
 

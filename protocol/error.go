@@ -157,8 +157,3 @@ func ErrTooManyMembers(limit int) *Error {
 func ErrTooManyChannels(limit int) *Error {
 	return &Error{0, "The maximum channels per connection limit was reached (" + strconv.Itoa(limit) + " channels)"}
 }
-
-// ErrUnavailable answers a subscribe that the engine could not serve.
-func ErrUnavailable(channel string) *Error {
-	return &Error{0, "Temporarily unable to subscribe to " + clip(channel)}
-}

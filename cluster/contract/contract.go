@@ -103,6 +103,8 @@ func (n *node) Member(ch protocol.ChannelKey, c cluster.MemberChange) {
 	n.members, n.at = append(n.members, sign+c.Member.ID), append(n.at, c.Version)
 }
 
+func (n *node) Detached() { n.note("detached") }
+
 func (n *node) Forgotten(ch protocol.ChannelKey, last *protocol.Frame) {
 	n.note("forgotten " + ch.Name + " " + string(last.Payload()))
 }

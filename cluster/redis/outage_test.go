@@ -18,13 +18,14 @@ import (
 
 // observer is a Handler that keeps what it is told, as a hub does.
 type observer struct {
-	mu      sync.Mutex
-	events  []string
-	members map[protocol.ChannelKey]*rosterSeen
-	online  map[string]bool
-	ended   []string
-	counts  map[protocol.ChannelKey]int
-	faults  []string
+	mu       sync.Mutex
+	events   []string
+	members  map[protocol.ChannelKey]*rosterSeen
+	online   map[string]bool
+	ended    []string
+	counts   map[protocol.ChannelKey]int
+	detached int
+	faults   []string
 }
 
 // rosterSeen is a presence channel's membership as it was told.
@@ -104,6 +105,12 @@ func (o *observer) Elsewhere(string, int) {}
 
 func (o *observer) Forgotten(protocol.ChannelKey, *protocol.Frame) {}
 
+func (o *observer) Detached() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.detached++
+}
+
 func (o *observer) in(ch protocol.ChannelKey) (list []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -116,7 +123,13 @@ func (o *observer) in(ch protocol.ChannelKey) (list []string) {
 
 func begin(t testing.TB, url string) (*Engine, *observer) {
 	t.Helper()
-	e, o := quick(t, url), newObserver()
+	return started(t, quick(t, url))
+}
+
+// started starts an engine and has it closed at the end of the test.
+func started(t testing.TB, e *Engine) (*Engine, *observer) {
+	t.Helper()
+	o := newObserver()
 	if err := e.Start(o); err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +209,7 @@ func outageOf(t *testing.T, url string, away, back func()) {
 	})
 	away()
 	began := time.Now()
-	if _, err := a.Publish(context.Background(), []cluster.Publication{event("presence-p", "lost")}); !errors.Is(err, cluster.ErrUnavailable) {
+	if _, err := a.Publish(context.Background(), []cluster.Publication{event("presence-p", "lost")}); !errors.Is(err, cluster.ErrUncertain) && !errors.Is(err, cluster.ErrUnavailable) {
 		t.Errorf("publishing while finding out: %v", err)
 	}
 	if took := time.Since(began); took > 1200*time.Millisecond {

@@ -2,7 +2,9 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -102,17 +104,18 @@ func (p *publisher) put(i *item) bool {
 	return ok
 }
 
-// cancel takes an item back that was not sent yet.
-func (p *publisher) cancel(i *item) {
+// cancel takes an item back that was not sent yet, and reports whether it was not.
+func (p *publisher) cancel(i *item) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for n, other := range p.queue {
 		if other == i {
 			p.queue = append(p.queue[:n], p.queue[n+1:]...)
 			p.bytes -= i.bytes
-			return
+			return true
 		}
 	}
+	return false
 }
 
 func (p *publisher) idle() bool {
@@ -233,7 +236,7 @@ func (p *publisher) ended(ctx context.Context, c *call) {
 	}
 	if err != nil {
 		p.slice.saw(err)
-		p.fail(c.items, err)
+		p.fail(c.items, outcomeOf(err))
 		return
 	}
 	n := 0
@@ -270,9 +273,19 @@ func unavailable(err error) error {
 	return fmt.Errorf("%w: %w", cluster.ErrUnavailable, err)
 }
 
+// outcomeOf says what an error means for what was sent: what Redis refused, or what
+// never reached it, was not done.
+func outcomeOf(err error) error {
+	var reply goredis.Error
+	var network *net.OpError
+	if errors.As(err, &reply) || errors.As(err, &network) && network.Op == "dial" {
+		return unavailable(err)
+	}
+	return fmt.Errorf("%w: %w", cluster.ErrUncertain, err)
+}
+
 // Publish implements cluster.Engine. Events of one slice are published all or none,
-// in one step of Redis; with several slices, in as many steps. When Redis does not
-// answer in time the events may have been published all the same.
+// in one step of Redis; with several slices, in as many steps.
 func (e *Engine) Publish(ctx context.Context, list []cluster.Publication) ([]cluster.Receipt, error) {
 	receipts := make([]cluster.Receipt, len(list))
 	parts := make(map[*slice]*item)
@@ -302,27 +315,41 @@ func (e *Engine) Publish(ctx context.Context, list []cluster.Publication) ([]clu
 	return receipts, nil
 }
 
-// await waits for all parts of a publish.
+// await waits for all parts of a publish. Where one was published, or may have been,
+// it can not be said that nothing was.
 func await(ctx context.Context, parts map[*slice]*item) (err error) {
 	patience := time.NewTimer(publishTime)
 	defer patience.Stop()
+	certain := true
 	for s, i := range parts {
 		var one error
 		select {
 		case one = <-i.done:
 		case <-patience.C:
 			patience.Reset(0)
-			s.publisher.cancel(i)
-			one = cluster.ErrUnavailable
+			one = s.publisher.giveUp(i, errTooLate)
 		case <-ctx.Done():
-			s.publisher.cancel(i)
-			one = ctx.Err()
+			one = s.publisher.giveUp(i, ctx.Err())
 		}
-		if one != nil && err == nil {
-			err = unavailable(one)
+		certain = certain && errors.Is(one, cluster.ErrUnavailable)
+		if err == nil {
+			err = one
 		}
 	}
+	if err != nil && !certain && !errors.Is(err, cluster.ErrUncertain) {
+		err = fmt.Errorf("%w of all: %w", cluster.ErrUncertain, err)
+	}
 	return err
+}
+
+var errTooLate = errors.New("no answer from Redis in time")
+
+// giveUp waits for an item no longer.
+func (p *publisher) giveUp(i *item, why error) error {
+	if p.cancel(i) {
+		return unavailable(why)
+	}
+	return fmt.Errorf("%w: %w", cluster.ErrUncertain, why)
 }
 
 // Offer implements cluster.Engine.

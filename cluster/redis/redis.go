@@ -47,7 +47,8 @@ type Options struct {
 	Lease        time.Duration // a node that is silent so long is gone; 8 s
 	Debounce     time.Duration // vacated and member_removed webhooks wait so long; 3 s
 	Linger       time.Duration // a topic without subscribers is kept so long; 2 s
-	JoinPatience time.Duration // a join waits so long for Redis; 30 s
+	DetachAfter  time.Duration // without Redis so long, a node sends its clients to others; 0: never
+	JoinPatience time.Duration // a join waits so long for Redis; DetachAfter
 	Probe        time.Duration // a silent pub/sub connection is tried so often; 5 s
 	ReadyGrace   time.Duration // Redis may be away so long before Health says so; 10 s
 	Outbox       int           // most webhooks waiting in a slice; 1,000,000
@@ -66,13 +67,19 @@ func (o *Options) defaults(d *redis.Deployment) {
 	or(&o.Lease, 8*time.Second)
 	or(&o.Debounce, 3*time.Second)
 	or(&o.Linger, 2*time.Second)
-	or(&o.JoinPatience, 30*time.Second)
+	or(&o.JoinPatience, o.DetachAfter)
+	or(&o.JoinPatience, forever)
 	or(&o.Probe, 5*time.Second)
 	or(&o.ReadyGrace, 10*time.Second)
+	if o.DetachAfter > 0 { // who is sent away must not be sent here again
+		o.ReadyGrace = min(o.ReadyGrace, o.DetachAfter)
+	}
 	or(&o.Outbox, 1_000_000)
 	or(&o.QueueBytes, 32<<20)
 	or(&o.OfferBytes, 16<<20)
 }
+
+const forever = 1 << 60 // ns, 36 years
 
 func or[T comparable](v *T, def T) {
 	if *v == *new(T) {
@@ -94,6 +101,7 @@ type Engine struct {
 	handler cluster.Handler // static after Start
 	started atomic.Bool
 	closing atomic.Bool
+	told    atomic.Bool     // Handler.Detached, in this outage
 	life    context.Context // ends when the engine stops
 	end     context.CancelFunc
 	running sync.WaitGroup
@@ -240,6 +248,23 @@ func (e *Engine) Health() error {
 		}
 	}
 	return nil
+}
+
+// detach tells the Handler, once an outage, that it is a long one.
+func (e *Engine) detach(since time.Time) {
+	if after := e.opts.DetachAfter; after > 0 && !since.IsZero() && time.Since(since) >= after && e.told.CompareAndSwap(false, true) {
+		e.handler.Detached()
+	}
+}
+
+// reattach ends an outage when no slice is away any more.
+func (e *Engine) reattach() {
+	for _, s := range e.slices {
+		if !s.up() {
+			return
+		}
+	}
+	e.told.Store(false)
 }
 
 // Occupy implements cluster.Engine.

@@ -15,6 +15,7 @@ func (s *slice) register(inc, first string) ([]any, error) {
 	ctx, cancel := context.WithTimeout(s.engine.life, commandTime)
 	defer cancel()
 	keys := []string{s.pre + "hb", s.pre + "l:" + inc, s.pre + "e"}
+	asked := time.Now()
 	args := []any{inc, s.engine.opts.Lease.Milliseconds(), s.newEpoch(), first, len(s.lanes)}
 	if key, place := s.engine.shared.Place(s.index); key != "" {
 		keys, args = append(keys, key), append(args, place)
@@ -22,6 +23,11 @@ func (s *slice) register(inc, first string) ([]any, error) {
 	list, err := s.run(ctx, registerScript, keys, args...)
 	if err == nil && len(list) < 3 || err == nil && number(list[1]) == 1 && len(list) != 3+len(s.lanes) {
 		err = fmt.Errorf("a registration was answered with %d values", len(list))
+	}
+	if err == nil {
+		s.mu.Lock()
+		s.timed, s.clock = asked, number(list[2])
+		s.mu.Unlock()
 	}
 	return list, err
 }
@@ -52,6 +58,9 @@ func (s *slice) rejoin(old registration, why reason) error {
 	s.mu.Lock()
 	s.reg = registration{inc: inc, gen: old.gen + 1, epoch: epoch, why: why, old: old.inc, at: time.Now()}
 	s.suspect, s.notOurs, s.behind = firstTime, nil, len(s.lanes)
+	if old.gen == 0 {
+		s.back = time.Now()
+	}
 	s.reached()
 	s.signal()
 	s.mu.Unlock()

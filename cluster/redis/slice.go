@@ -62,8 +62,11 @@ type slice struct {
 	reg      registration
 	changed  chan struct{} // closed when reg or down changes
 	down     time.Time     // since when Redis does not answer; zero: it does
-	suspect  reason        // why reg is not to be kept; firstTime: it is
-	behind   int           // lanes that have not yet told everything under reg
+	back     time.Time     // when it answered again, or for the first time
+	clock    int64         // Redis' time of a moment not before timed, ms since 1970
+	timed    time.Time
+	suspect  reason // why reg is not to be kept; firstTime: it is
+	behind   int    // lanes that have not yet told everything under reg
 	notOurs  error
 	firstSet bool
 }
@@ -199,6 +202,7 @@ func (s *slice) keep() {
 		} else {
 			failures++
 			wait = retryWait(failures)
+			s.engine.detach(s.downSince())
 		}
 		if !s.pause(wait, s.wake, failures) {
 			return
@@ -269,11 +273,12 @@ func (s *slice) up0() {
 	s.mu.Lock()
 	was := s.down
 	if !was.IsZero() {
-		s.down = time.Time{}
+		s.down, s.back = time.Time{}, time.Now()
 		s.signal()
 	}
 	s.mu.Unlock()
 	if !was.IsZero() {
+		s.engine.reattach()
 		s.engine.opts.Log.Info("Redis answers again", "slice", s.index, "after", time.Since(was).Round(time.Millisecond).String())
 	}
 }

@@ -83,6 +83,7 @@ type RedisConfig struct {
 	Prefix string
 	Slices int // 0: as many as suit the kind of Redis
 	Lease  time.Duration
+	Detach time.Duration // 0: never
 }
 
 // WebhooksConfig is how webhooks are delivered, for all apps.

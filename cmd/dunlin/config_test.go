@@ -63,7 +63,7 @@ func TestDefaults(t *testing.T) {
 			Compression: CompressionConfig{MinBytes: 256},
 		},
 		Ops:    OpsConfig{Enabled: true, Host: "127.0.0.1", Port: 9601},
-		Engine: EngineConfig{Type: "memory", Redis: RedisConfig{Prefix: "dunlin", Lease: 8 * time.Second}},
+		Engine: EngineConfig{Type: "memory", Redis: RedisConfig{Prefix: "dunlin", Lease: 8 * time.Second, Detach: 30 * time.Second}},
 		Webhooks: WebhooksConfig{
 			Queue: "memory", Path: "dunlin-webhooks.db", Timeout: 4 * time.Second, GiveUpAfter: 5 * time.Minute, Flush: 5 * time.Second,
 			AllowPrivateTargets: true,

@@ -74,6 +74,7 @@ func newProgram(cfg *Config, in *inheritance, log *slog.Logger) (*Program, error
 		Log:             log,
 		Webhooks:        p.hooks.outbox,
 		ActivityTimeout: cfg.Server.ActivityTimeout,
+		DetachWindow:    cfg.Server.Drain,
 	})
 	p.api = httpapi.New(httpapi.Options{
 		Hub:             p.hub,

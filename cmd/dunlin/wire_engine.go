@@ -25,6 +25,8 @@ func newEngine(cfg *Config, node string, outbox *webhooks.Outbox, log *slog.Logg
 		Node:   node,
 		Lease:  cfg.Engine.Redis.Lease,
 		Log:    log,
+
+		DetachAfter: cfg.Engine.Redis.Detach,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("engine.redis.url: %w", err)

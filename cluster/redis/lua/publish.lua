@@ -10,10 +10,14 @@ local call, band = redis.call, bit.band
 local pre, pub = ARGV[1], ARGV[2]
 local incs
 local out = {}
+-- What may be refused when memory is full comes before anything is published; once
+-- one of them was done, Redis refuses none.
+for p = 3, #ARGV, 4 do
+  if band(tonumber(ARGV[p]), 1) ~= 0 then call('SET', pre .. 'k:' .. ARGV[p + 1], ARGV[p + 3], 'PX', ARGV[p + 2]) end
+end
 for p = 3, #ARGV, 4 do
   local bits, cid, body = tonumber(ARGV[p]), ARGV[p + 1], ARGV[p + 3]
   local subs, users = 0, 0
-  if band(bits, 1) ~= 0 then call('SET', pre .. 'k:' .. cid, body, 'PX', ARGV[p + 2]) end
   call(pub, pre .. 'c:' .. cid, body)
   if band(bits, 2) ~= 0 then
     if not incs then

@@ -4,6 +4,7 @@
 -- KEYS[1] <pre>hb
 -- ARGV[1] pre  ARGV[2] channels a call  ARGV[3] timers a call
 -- ARGV[4] publish command  ARGV[5] delay, ms  ARGV[6] most entries of the outbox
+-- ARGV[7] the latest time (ms, Redis' clock) at which this may still be done
 -- reply {dead incarnation or '', channels taken, webhooks, more 1/0}
 -- Safe to run twice, and by many at once.
 local call, band = redis.call, bit.band
@@ -12,6 +13,7 @@ local kMq, kVq, kWh, kC = pre .. 'mq', pre .. 'vq', pre .. 'wh', pre .. 'c:'
 local t = call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local nowUs = string.format('%d', t[1] * 1000000 + t[2])
+if now > tonumber(ARGV[7]) then return { '', 0, 0, 0 } end
 local reaped, hooks, more = 0, 0, 0
 local dead = call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. string.format('%d', now), 'LIMIT', 0, 1)[1]
 local incs

@@ -1,0 +1,192 @@
+//go:build redis
+
+package redis
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"dunlin/cluster"
+	"dunlin/internal/testkit"
+)
+
+func beginWith(t *testing.T, o Options) (*Engine, *observer) {
+	t.Helper()
+	e, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return started(t, e)
+}
+
+// An outage that is longer than all leases kills nobody: when Redis is back every
+// node is, and no member was away.
+func TestNobodyLeavesInAnOutage(t *testing.T) {
+	t.Parallel()
+	t.Run("frozen", func(t *testing.T) {
+		t.Parallel()
+		nobodyLeaves(t, func(r *testkit.Redis) { r.Signal(syscall.SIGSTOP) }, func(r *testkit.Redis) { r.Signal(syscall.SIGCONT) })
+	})
+	t.Run("restarted", func(t *testing.T) {
+		t.Parallel()
+		nobodyLeaves(t, (*testkit.Redis).Kill, (*testkit.Redis).Start)
+	})
+}
+
+func nobodyLeaves(t *testing.T, away, back func(*testkit.Redis)) {
+	r := testkit.StartRedis(t, "--appendonly", "yes", "--appendfsync", "always")
+	a, ao := begin(t, r.URL())
+	b, bo := begin(t, r.URL())
+	soon(t, enter(a, ao, "presence-p", "ann"))
+	soon(t, enter(b, bo, "presence-p", "bob"))
+	testkit.Until(t, "both see both", func() bool {
+		return len(ao.in(ch("presence-p"))) == 2 && len(bo.in(ch("presence-p"))) == 2
+	})
+	before := versionOf(ao, "presence-p")
+	away(r)
+	<-time.After(3 * a.opts.Lease)
+	back(r)
+	testkit.Until(t, "both are back", func() bool { return a.slices[0].settled() && b.slices[0].settled() })
+	// A node that dies is swept away: so the others have swept since.
+	dead, do := quick(t, r.URL()), newObserver()
+	if err := dead.Start(do); err != nil {
+		t.Fatal(err)
+	}
+	soon(t, enter(dead, do, "presence-q", "cy"))
+	dead.end()
+	dead.running.Wait()
+	dead.shared.Close()
+	testkit.Until(t, "the dead node is swept away", func() bool {
+		return a.stats.Reaped.Load()+b.stats.Reaped.Load() > 0
+	})
+	if n := a.stats.Rejoins[fenced].Load() + b.stats.Rejoins[fenced].Load(); n > 0 {
+		t.Errorf("%d nodes were taken for dead", n)
+	}
+	if after := versionOf(ao, "presence-p"); after != before {
+		t.Errorf("members changed: version %d, then %d", before, after)
+	}
+}
+
+func versionOf(o *observer, channel string) uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.roster(ch(channel)).version
+}
+
+// A publish whose answer did not come may have been done: it is not called refused.
+func TestPublishWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	r := testkit.StartRedis(t)
+	a, ao := begin(t, r.URL())
+	soon(t, enter(a, ao, "presence-p", "ann"))
+	r.Signal(syscall.SIGSTOP)
+	if _, err := a.Publish(context.Background(), []cluster.Publication{event("presence-p", "late")}); !errors.Is(err, cluster.ErrUncertain) {
+		t.Errorf("no answer in time: %v", err)
+	}
+	testkit.Until(t, "it is known", func() bool { return !a.slices[0].up() })
+	if _, err := a.Publish(context.Background(), []cluster.Publication{event("presence-p", "never")}); !errors.Is(err, cluster.ErrUnavailable) || errors.Is(err, cluster.ErrUncertain) {
+		t.Errorf("Redis is known to be away: %v", err)
+	}
+	r.Signal(syscall.SIGCONT)
+	testkit.Until(t, "it was published", func() bool {
+		_, err := a.Publish(context.Background(), []cluster.Publication{event("presence-p", "after")})
+		return err == nil && has(ao, "after")
+	})
+	if has(ao, "never") {
+		t.Error("what was refused was published")
+	}
+}
+
+// Clients are sent away once an outage, and who waits to join is given up.
+func TestDetached(t *testing.T) {
+	t.Parallel()
+	r := testkit.StartRedis(t)
+	o := quickOptions(r.URL(), "")
+	o.DetachAfter = 500 * time.Millisecond
+	a, ao := beginWith(t, o)
+	soon(t, enter(a, ao, "presence-p", "ann"))
+	told := func() int {
+		ao.mu.Lock()
+		defer ao.mu.Unlock()
+		return ao.detached
+	}
+	for n := 1; n <= 2; n++ {
+		r.Kill()
+		testkit.Until(t, "it is known", func() bool { return !a.slices[0].up() })
+		if err := <-enter(a, ao, "presence-q", "bob"); !errors.Is(err, cluster.ErrUnavailable) {
+			t.Errorf("the join ended with %v", err)
+		}
+		testkit.Until(t, "clients are sent away", func() bool { return told() == n })
+		if a.Health() == nil {
+			t.Error("they would be sent here again")
+		}
+		a.Leave(ch("presence-q"), presenceFlags, "bob")
+		r.Start()
+		testkit.Until(t, "Redis is back", func() bool { return a.Health() == nil && a.slices[0].up() })
+		if told() != n {
+			t.Errorf("told %d times in %d outages", told(), n)
+		}
+	}
+}
+
+// With full memory events are published all or none, and all goes on once there is
+// room again.
+func TestRedisIsFull(t *testing.T) {
+	t.Parallel()
+	r := testkit.StartRedis(t)
+	o := quickOptions(r.URL(), "")
+	o.Lease = 8 * time.Second // it finds out by itself, but not before the first publish
+	a, ao := beginWith(t, o)
+	soon(t, enter(a, ao, "presence-p", "ann"))
+	full := func(bytes string) {
+		if answer, err := r.Do("CONFIG", "SET", "maxmemory", bytes); err != nil || answer != "+OK" {
+			t.Fatal(answer, err)
+		}
+	}
+	full("1")
+	kept := event("presence-cache-c", "kept")
+	kept.Keep = time.Minute
+	if _, err := a.Publish(context.Background(), []cluster.Publication{event("presence-p", "plain"), kept}); !errors.Is(err, cluster.ErrUnavailable) || errors.Is(err, cluster.ErrUncertain) {
+		t.Errorf("publishing to a full Redis: %v", err)
+	}
+	joined := enter(a, ao, "presence-q", "bob")
+	full("0")
+	soon(t, joined)
+	testkit.Until(t, "events flow", func() bool {
+		_, err := a.Publish(context.Background(), []cluster.Publication{event("presence-p", "again"), kept})
+		return err == nil && has(ao, "again")
+	})
+	if has(ao, "plain") {
+		t.Error("a part of what was refused was published")
+	}
+	if got := ao.in(ch("presence-p")); !slices.Equal(got, []string{"ann"}) {
+		t.Errorf("members %v", got)
+	}
+}
+
+// A sweep that lay before a Redis that stood still comes too late to judge.
+func TestLateSweepDoesNothing(t *testing.T) {
+	t.Parallel()
+	r := testkit.StartRedis(t)
+	e := quick(t, r.URL())
+	defer e.shared.Close()
+	s, ctx := e.slices[0], testkit.Context(t)
+	if err := s.client.ZAdd(ctx, s.pre+"hb", goredis.Z{Score: 1, Member: "dead.1"}).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if s.sweep() {
+		t.Error("a sweep without a time took a node for dead")
+	}
+	if _, err := s.register("own.1", "1"); err != nil {
+		t.Fatal(err)
+	}
+	if !s.sweep() {
+		t.Error("a sweep in time did not take a node for dead")
+	}
+}
