@@ -255,3 +255,32 @@ func TestLeftInMemory(t *testing.T) {
 		}
 	}
 }
+
+// Who could not keep what is left hears of it at the start, if there can be any.
+func TestNowhereToKeep(t *testing.T) {
+	t.Parallel()
+	const nowhere = "/proc/none/kept.db" // where nobody, not even root, makes a directory
+	hook := apps.NewWebhook("http://127.0.0.1:1/", 1)
+	for name, c := range map[string]struct {
+		path  string
+		hooks []apps.Webhook
+		warns bool
+	}{
+		"no directory": {nowhere, []apps.Webhook{hook}, true},
+		"no webhooks":  {nowhere, nil, false},
+		"in order":     {filepath.Join(t.TempDir(), "new", "kept.db"), []apps.Webhook{hook}, false},
+	} {
+		var log bytes.Buffer
+		h, err := newHooks(WebhooksConfig{Queue: "memory", Path: c.path}, nil, slog.New(slog.NewTextHandler(&log, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.start(apps.NewRegistry(&apps.App{ID: "a", Key: "k", Webhooks: c.hooks}))
+		if err := h.stop(); err != nil {
+			t.Error(err)
+		}
+		if strings.Contains(log.String(), "will be lost") != c.warns {
+			t.Errorf("%s: %q", name, log.String())
+		}
+	}
+}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -114,6 +116,9 @@ func (h *hookParts) openMemory() (webhooks.Queue, error) {
 
 // start begins to deliver.
 func (h *hookParts) start(registry *apps.Registry) {
+	if err := h.keepable(registry); err != nil {
+		h.log.Warn("webhooks that can not be delivered before a stop will be lost", "file", h.cfg.Path, "error", err)
+	}
 	h.deliverer = deliver.Start(deliver.Options{
 		Queue: h.queue, Apps: registry, Counters: h.counters, Log: h.log,
 		Timeout:      h.cfg.Timeout,
@@ -131,6 +136,25 @@ func (h *hookParts) yield() {
 	if err := h.stop(); err != nil {
 		h.log.Error("closing the webhook queue", "error", err)
 	}
+}
+
+// keepable says why what is left in memory at a stop could not be kept: better now
+// than then.
+func (h *hookParts) keepable(registry *apps.Registry) error {
+	_, inMemory := h.queue.(*memory.Queue)
+	told := func(a *apps.App) bool { return len(a.Webhooks) > 0 }
+	if !inMemory || !slices.ContainsFunc(registry.All(), told) {
+		return nil
+	}
+	dir := filepath.Dir(h.cfg.Path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".dunlin-")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 // stop delivers what waits, as far as that goes, and keeps the rest.

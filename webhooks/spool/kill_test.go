@@ -1,3 +1,5 @@
+//go:build unix
+
 package spool
 
 import (
@@ -20,6 +22,10 @@ const spoolVariable = "WRITE_INTO_SPOOL"
 func TestMain(m *testing.M) {
 	if path := os.Getenv(spoolVariable); path != "" {
 		writeForEver(path)
+	}
+	if path := os.Getenv(fullVariable); path != "" {
+		fillDisk(path)
+		return
 	}
 	os.Exit(m.Run())
 }

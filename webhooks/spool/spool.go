@@ -17,8 +17,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -56,9 +54,6 @@ var _ webhooks.Queue = (*Queue)(nil)
 
 var buckets = struct{ events, dead, there []byte }{[]byte("events"), []byte("dead"), []byte("there")}
 
-// lockWait is how long Open waits for another process to let go of the file.
-const lockWait = time.Second
-
 // Open opens the queue in a file, which it makes when there is none. What was in
 // it and not settled is there to be taken again.
 func Open(path string, o Options) (*Queue, error) {
@@ -73,19 +68,13 @@ func Open(path string, o Options) (*Queue, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
-	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true})
-	if errors.Is(err, bolterrors.ErrTimeout) {
-		return nil, fmt.Errorf("%s is in use by another process", path)
-	}
+	db, err := openFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("opening %s: %w", path, err)
+		return nil, err
 	}
 	q := &Queue{o: o, db: db, ledger: ledger.New[uint64](o.MaxEvents, o.MaxBytes), dead: map[string]int{}}
 	if err := q.load(); err != nil {
-		return nil, errors.Join(fmt.Errorf("reading %s: %w", path, err), db.Close())
+		return nil, errors.Join(damaged(path, err), db.Close())
 	}
 	return q, nil
 }
