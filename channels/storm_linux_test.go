@@ -2,50 +2,35 @@ package channels_test
 
 import (
 	"bytes"
-	"log/slog"
+	"net"
 	"sync"
 	"testing"
 	"time"
 
-	"dunlin/apps"
-	"dunlin/channels"
-	"dunlin/cluster/memory"
 	"dunlin/internal/load"
-	"dunlin/metrics"
 	"dunlin/protocol"
-	"dunlin/transport"
-	"dunlin/transport/epoll"
-	"dunlin/transport/stream"
 )
 
-type listen func([]transport.Address, transport.Options, transport.NewHandler) (transport.Server, error)
-
-var listeners = map[string]listen{
-	"epoll": func(a []transport.Address, o transport.Options, h transport.NewHandler) (transport.Server, error) {
-		return epoll.Listen(a, o, h)
-	},
-	"stream": func(a []transport.Address, o transport.Options, h transport.NewHandler) (transport.Server, error) {
-		return stream.Listen(a, o, h)
-	},
-}
-
-// made counts frames that a hub made, each once however often it was sent.
-type made struct {
+// census counts the frames that a hub made, each once however often it was sent.
+type census struct {
 	mu     sync.Mutex
 	frames map[*protocol.Frame]bool
 }
 
-func (m *made) note(f *protocol.Frame) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.frames[f] = true
+func (c *census) note(f *protocol.Frame) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.frames == nil {
+		c.frames = map[*protocol.Frame]bool{}
+	}
+	c.frames[f] = true
 }
 
 // of is how many frames of a kind there are.
-func (m *made) of(event string) (n int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for f := range m.frames {
+func (c *census) of(event string) (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for f := range c.frames {
 		if bytes.HasPrefix(f.Payload(), []byte(`{"event":"pusher_internal:`+event)) {
 			n++
 		}
@@ -53,53 +38,12 @@ func (m *made) of(event string) (n int) {
 	return n
 }
 
-// watched is a handler whose connections note what they are sent.
-type watched struct {
-	transport.Handler
-	made *made
-}
-
-type watchedConn struct {
-	transport.Conn
-	made *made
-}
-
-func (w watched) Open(c transport.Conn, h transport.Handshake) (transport.Session, *protocol.Error) {
-	return w.Handler.Open(watchedConn{c, w.made}, h)
-}
-
-func (c watchedConn) Send(f *protocol.Frame) {
-	c.made.note(f)
-	c.Conn.Send(f)
-}
-
-// serve starts a hub on sockets, ends it with the test, and returns its URL.
-func serve(tb testing.TB, listen listen, m *made) string {
-	tb.Helper()
-	counters, engine := metrics.New(), memory.New(memory.Options{})
-	app := &apps.App{ID: "app-id", Key: "app-key", Secrets: []*protocol.Secret{protocol.NewSecret("secret")}, Enabled: true}
-	hub := channels.New(channels.Options{
-		Engine: engine, Counters: counters, ActivityTimeout: 2 * time.Minute,
-		Apps: apps.NewRegistry(app), Log: slog.New(slog.DiscardHandler),
-	})
-	s, err := listen([]transport.Address{{Network: "tcp", Address: "127.0.0.1:0"}}, transport.Options{Loops: 2, Counters: counters.Loop},
-		func(l transport.Loop) transport.Handler { return watched{hub.Shard(l), m} })
-	if err == nil {
-		err = engine.Start(hub)
-	}
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { s.Close(); engine.Close() })
-	return "http://" + s.Addrs()[0].String()
-}
-
 // storm has n clients join one presence channel at once, over real sockets, and
 // sees that each heard of each other exactly once.
-func storm(tb testing.TB, url string, n int) *load.Report {
+func storm(tb testing.TB, addr net.Addr, n int) *load.Report {
 	tb.Helper()
 	o := load.Defaults(load.Presence)
-	o.URL, o.Secret, o.Connections, o.Channels, o.Patience = url, protocol.NewSecret("secret"), n, 1, time.Minute
+	o.URL, o.Secret, o.Connections, o.Channels, o.Patience = "http://"+addr.String(), protocol.NewSecret("secret"), n, 1, time.Minute
 	r, err := load.Run(tb.Context(), o)
 	if err != nil {
 		tb.Fatal(err)
@@ -119,9 +63,10 @@ func TestJoinStormOnSockets(t *testing.T) {
 	for name, listen := range listeners {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m := &made{frames: map[*protocol.Frame]bool{}}
-			storm(t, serve(t, listen, m), n)
-			added, snapshots := m.of("member_added"), m.of("subscription_succeeded")
+			var c census
+			_, addr := serve(t, listen, onLoopback, 2, spy{sent: c.note})
+			storm(t, addr, n)
+			added, snapshots := c.of("member_added"), c.of("subscription_succeeded")
 			if added > n || snapshots > n || snapshots == 0 {
 				t.Errorf("%d joins made %d member_added and %d snapshots", n, added, snapshots)
 			}
@@ -134,14 +79,14 @@ func BenchmarkJoinStormOnSockets(b *testing.B) {
 	const n = 1000
 	for name, listen := range listeners {
 		b.Run(name, func(b *testing.B) {
-			m := &made{frames: map[*protocol.Frame]bool{}}
-			url := serve(b, listen, m)
+			var c census
+			_, addr := serve(b, listen, onLoopback, 2, spy{sent: c.note})
 			for b.Loop() {
-				storm(b, url, n)
+				storm(b, addr, n)
 			}
 			joins := float64(b.N * n)
-			b.ReportMetric(float64(m.of("subscription_succeeded"))/joins, "snapshots/join")
-			b.ReportMetric(float64(m.of("member_added"))/joins, "member_added/join")
+			b.ReportMetric(float64(c.of("subscription_succeeded"))/joins, "snapshots/join")
+			b.ReportMetric(float64(c.of("member_added"))/joins, "member_added/join")
 			b.ReportMetric(float64(b.Elapsed().Microseconds())/joins, "µs/join")
 		})
 	}
