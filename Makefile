@@ -6,10 +6,10 @@ COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
 PACKAGES ?= ./...
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
-.PHONY: help run test check build bench bench-live bench-million fuzz deps clean
+.PHONY: help run test check build bench bench-live bench-latency bench-million fuzz deps clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 # The address is the file's. A flag would silence DUNLIN_PORT and DUNLIN_HOST.
 run: build ## build and start on 127.0.0.1:6001 with apps.yaml
@@ -31,6 +31,9 @@ bench: ## the Go benchmarks whose names match BENCH (all), each COUNT (1) times
 
 bench-live: ## dunlin beside the least a server can do, ROUNDS (3) times; Linux, two cores
 	test/floor/run.sh
+
+bench-latency: ## what events take while something disturbs the server; two to three minutes a round
+	@ROUNDS=$${ROUNDS:-1} test/floor/run.sh -latency
 
 bench-million: ## what 1,000 to 1,000,000 connections cost, over simulated sockets; Linux, 2 GB of memory
 	@mkdir -p .cache/million

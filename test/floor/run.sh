@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Measures dunlin beside the least that a server can do, and prints ratios against
-# the budgets. Fails nothing. Needs Linux, two cores, bash, taskset, cc and go.
+# the budgets, or with -latency latencies under disturbances. Fails nothing. Needs
+# Linux, two cores, bash, taskset, cc and go.
 #
-#   test/floor/run.sh [FLAGS]      -only WORD, -quick; see test/floor/budget
+#   test/floor/run.sh [FLAGS]      -latency, -only WORD, -quick; see test/floor/budget
 #   ROUNDS=3                       how often everything is measured
 #   SERVER_CORE=0 LOAD_CORE=1      where
 #
@@ -22,7 +23,7 @@ if command -v taskset >/dev/null; then
 	done
 fi
 if [ ${#missing[@]} -gt 0 ]; then
-	printf 'bench-live: missing: %s\n' "$(IFS=,; echo "${missing[*]}")" >&2
+	printf 'test/floor: missing: %s\n' "$(IFS=,; echo "${missing[*]}")" >&2
 	exit 1
 fi
 

@@ -1,9 +1,10 @@
 //go:build linux
 
 // Command budget measures dunlin beside the floors, round after round, and prints
-// the ratios against the budgets of the design. It fails nothing: a ratio above
-// its budget is a figure to explain, with a profile. It is started by run.sh,
-// which builds what is measured.
+// the ratios against the budgets of the design, or with -latency what events take
+// to their last subscriber while something disturbs the server. It fails nothing: a
+// ratio above its budget is a figure to explain, with a profile. It is started by
+// run.sh, which builds what is measured.
 //
 // Every server runs alone, pinned to one core with GOMAXPROCS=1, and the load
 // maker on another. What counts are medians of ratios of measurements that were
@@ -34,6 +35,7 @@ func main() {
 	flag.StringVar(&b.serverCore, "server-core", "0", "core of the servers")
 	flag.StringVar(&b.loadCore, "load-core", "1", "core of the load maker")
 	flag.StringVar(&b.only, "only", "", "only rows whose name has this in it")
+	flag.BoolVar(&b.latency, "latency", false, "latencies under disturbances instead of the budget table")
 	flag.BoolVar(&b.quick, "quick", false, "a twentieth of the events: to try it, not to measure")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -48,9 +50,9 @@ type bench struct {
 	bin, out, only       string
 	serverCore, loadCore string
 	rounds               int
-	quick                bool
+	quick, latency       bool
 
-	config  string // dunlin's configuration
+	config  string // file of dunlin's configuration
 	results Results
 }
 
@@ -58,8 +60,9 @@ type bench struct {
 type Results struct {
 	Machine  Machine       `json:"machine"`
 	Started  time.Time     `json:"started"`
-	Measured []Measurement `json:"measurements"`
-	Rows     []Sum         `json:"rows"`
+	Measured []Measurement `json:"measurements,omitempty"`
+	Rows     []Sum         `json:"rows,omitempty"`
+	Latency  []Scene       `json:"latency,omitempty"`
 }
 
 // Machine says where it was measured.
@@ -78,21 +81,31 @@ func (b *bench) run(ctx context.Context) error {
 	}
 	defer os.RemoveAll(dir)
 	b.config = filepath.Join(dir, "apps.yaml")
-	if err := os.WriteFile(b.config, []byte(config), 0o600); err != nil {
+	if err := os.WriteFile(b.config, []byte(b.settings()), 0o600); err != nil {
 		return err
 	}
 	b.results = Results{Machine: b.machine(ctx), Started: time.Now()}
 	m := b.results.Machine
 	fmt.Printf("%s, %d cores, Linux %s, %s, %s\n", m.CPU, runtime.NumCPU(), m.Kernel, m.Go, b.results.Started.Format(time.DateTime))
+	if b.latency {
+		err = b.scenes(ctx)
+	} else {
+		err = b.table(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return b.write()
+}
+
+// table measures the budget table.
+func (b *bench) table(ctx context.Context) error {
 	for round := 1; round <= b.rounds && ctx.Err() == nil; round++ {
 		b.round(ctx, round)
 	}
 	b.results.Rows = sums(b.rows(), b.results.Measured)
 	fmt.Println()
-	if err := printSums(os.Stdout, b.results.Rows, b.results.Measured); err != nil {
-		return err
-	}
-	return b.write()
+	return printSums(os.Stdout, b.results.Rows, b.results.Measured)
 }
 
 // round makes every measurement once, every second round in reverse, so that what

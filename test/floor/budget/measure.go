@@ -36,9 +36,13 @@ type Measurement struct {
 // report is what is looked at of a report of dunlin bench.
 type report struct {
 	Connections struct{ Failed, Lost int64 }
-	Deliveries  struct{ Lost int64 }
+	Deliveries  struct {
+		Lost      int64
+		PerSecond float64 `json:"per_second"`
+	}
 	FromClients struct{ Lost int64 } `json:"client_event_deliveries"`
 	Requests    struct{ Refused int64 }
+	Latency     map[string]struct{ P50, P99, Max float64 } `json:"latency_ms"`
 	Server      map[string]float64
 	Phases      []struct {
 		Server float64 `json:"server_cpu_seconds"`
@@ -53,21 +57,36 @@ func (b *bench) measure(ctx context.Context, l measured) (m Measurement, err err
 		return m, err
 	}
 	defer s.stop()
-	args := append([]string{"-c", b.loadCore, filepath.Join(b.bin, "dunlin"), "bench"}, strings.Fields(l.load)...)
-	args = append(args, "--json", "--url", "http://"+s.addr, "--pid", strconv.Itoa(s.cmd.Process.Pid))
-	cmd := exec.CommandContext(ctx, "taskset", args...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = 10 * time.Second
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
 	busy, began := busyTime(), time.Now()
-	out, err := cmd.Output()
+	out, err := b.load(ctx, s, l.load)
 	if err != nil {
-		return m, fmt.Errorf("%w: %s", err, strings.TrimSpace(stderr.String()))
+		return m, err
 	}
 	m, err = read(l, out)
 	m.Others = others(busyTime()-busy, m.Others, time.Since(began), runtime.NumCPU())
 	return m, err
+}
+
+// load loads a server with what follows "dunlin bench" and returns the report.
+func (b *bench) load(ctx context.Context, s *server, line string) ([]byte, error) {
+	cmd := b.maker(ctx, s, line)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s", err, strings.TrimSpace(stderr.String()))
+	}
+	return out, nil
+}
+
+// maker is the load maker, pinned. Who stops it gets what it has so far.
+func (b *bench) maker(ctx context.Context, s *server, line string) *exec.Cmd {
+	args := append([]string{"-c", b.loadCore, filepath.Join(b.bin, "dunlin"), "bench"}, strings.Fields(line)...)
+	args = append(args, "--json", "--url", "http://"+s.addr, "--pid", strconv.Itoa(s.cmd.Process.Pid))
+	cmd := exec.CommandContext(ctx, "taskset", args...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = patience
+	return cmd
 }
 
 // read takes the value out of a report. Others is, so far, what server and load
@@ -105,11 +124,15 @@ func (m Measurement) remarks() string {
 
 // server is a server that was started here.
 type server struct {
-	cmd  *exec.Cmd
-	addr string
+	cmd       *exec.Cmd
+	addr      string
+	operators <-chan string // where dunlin serves them, once it says so
 }
 
-var listening = regexp.MustCompile(`listening on\s+(?:http://)?(127\.0\.0\.1:\d+)`)
+var (
+	listening = regexp.MustCompile(`listening on\s+(?:http://)?(127\.0\.0\.1:\d+)`)
+	operating = regexp.MustCompile(`serving operators","address":"([^"]+)`)
+)
 
 // patience is how long a server may take to start, or to end.
 const patience = 10 * time.Second
@@ -127,20 +150,15 @@ func (b *bench) start(ctx context.Context, what string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
+	log, err := s.cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}
-	found := make(chan string, 1)
-	go func() {
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			if m := listening.FindStringSubmatch(lines.Text()); m != nil {
-				found <- m[1]
-				break
-			}
-		}
-		io.Copy(io.Discard, out) // until the server ends
-		close(found)
-	}()
+	found := grep(out, listening)
+	s.operators = grep(log, operating)
 	select {
 	case s.addr = <-found:
 	case <-time.After(patience):
@@ -150,6 +168,23 @@ func (b *bench) start(ctx context.Context, what string) (*server, error) {
 		return nil, errors.New(what + " does not listen")
 	}
 	return s, nil
+}
+
+// grep returns what an expression finds first in a program's output, all of which
+// it reads. The channel is closed when the program ends.
+func grep(out io.Reader, what *regexp.Regexp) <-chan string {
+	found := make(chan string, 1)
+	go func() {
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			if m := what.FindStringSubmatch(lines.Text()); m != nil {
+				found <- m[1]
+				break
+			}
+		}
+		io.Copy(io.Discard, out)
+		close(found)
+	}()
+	return found
 }
 
 // stop ends the server.

@@ -8,11 +8,16 @@ import (
 	"strings"
 )
 
-// config is dunlin's: no limits that a load would run into, any free port.
-const config = `
-server: {port: 0, drain: 0}
-ops: {enabled: false}
-log: {level: warn, format: json}
+// settings are dunlin's: no limits that a load would run into, any free port. For
+// latencies, slow readers must stay, and turns be counted.
+func (b *bench) settings() string {
+	if b.latency {
+		return "server: {port: 0, drain: 0, max_pending_bytes: 64MiB}\nops: {port: 0}\nlog: {level: info, format: json}" + app
+	}
+	return "server: {port: 0, drain: 0}\nops: {enabled: false}\nlog: {level: warn, format: json}" + app
+}
+
+const app = `
 apps:
   - {id: app-id, key: app-key, secret: app-secret, client_events: true, limits: {client_events_per_second: 0, presence_members: 0}}
 `

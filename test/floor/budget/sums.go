@@ -113,6 +113,10 @@ func printSums(w io.Writer, all []Sum, measured []Measurement) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	return printNoise(w, measured)
+}
+
+func printNoise(w io.Writer, measured []Measurement) error {
 	quiet, loud := noise(measured)
 	_, err := fmt.Fprintf(w, "\nOther programs used %.0f to %.0f %% of the cores meanwhile.\n", 100*quiet, 100*loud)
 	return err

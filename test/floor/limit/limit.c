@@ -2,10 +2,11 @@
  * limit: what a fan-out costs when nothing but the kernel is paid. One thread, one
  * epoll, one write() for each subscriber and event.
  *
- * It is the floor that `dunlin bench fanout` is compared with. It is not a server:
- * it takes what one read() returns for one whole request or message, does not look
- * at what messages say, checks no signature, knows one channel, and loses what a
- * full socket refuses.
+ * It is the floor of `dunlin bench fanout`, and takes connect and presence as
+ * disturbances of that. It is not a server: it takes what one read() returns for one
+ * whole request or message, looks in messages only for what the load maker puts
+ * there, checks no signature, knows a few channels and one subscription of a
+ * connection, tells nobody who leaves, and loses what a full socket refuses.
  *
  *   cc -O2 -o limit test/floor/limit/limit.c && ./limit [PORT]     (0: any free port)
  */
@@ -22,7 +23,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { MAX_FD = 1 << 21, TURN = 1024 };
+enum { MAX_FD = 1 << 21, TURN = 1024, CHANNELS = 1 << 12, NAME = 64 };
 
 static const char upgrade[] =
     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -30,12 +31,20 @@ static const char upgrade[] =
 static const char established[] =
     "{\"event\":\"pusher:connection_established\","
     "\"data\":\"{\\\"socket_id\\\":\\\"1.1\\\",\\\"activity_timeout\\\":120}\"}";
-static const char succeeded[] =
-    "{\"event\":\"pusher_internal:subscription_succeeded\",\"channel\":\"bench\",\"data\":\"{}\"}";
 static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
 
-static unsigned char upgraded[MAX_FD]; /* by descriptor */
-static int subscribers[MAX_FD], count;
+struct channel {
+  char name[NAME];
+  int *subscribers, count, room;
+};
+static struct channel channels[CHANNELS];
+
+static struct {
+  unsigned char upgraded;
+  struct channel *channel; /* subscribed to, or 0 */
+  int place;               /* in its subscribers */
+} clients[MAX_FD];         /* by descriptor */
+
 static char in[1 << 20], out[1 << 20], message[1 << 20];
 static const int on = 1;
 
@@ -86,29 +95,82 @@ static void take_all(int ep, int listener) {
   int fd;
   while ((fd = accept4(listener, 0, 0, SOCK_NONBLOCK)) >= 0) {
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    upgraded[fd] = 0;
+    clients[fd].upgraded = 0;
+    clients[fd].channel = 0;
     watch(ep, fd);
   }
 }
 
-static void drop(int fd) {
-  close(fd);
-  for (int i = 0; i < count; i++)
-    if (subscribers[i] == fd) {
-      subscribers[i] = subscribers[--count];
-      return;
-    }
+/* channel_of finds or makes the channel that a text names behind "channel":" */
+static struct channel *channel_of(const char *text) {
+  static const char key[] = "\"channel\":\"";
+  const char *name = strstr(text, key);
+  if (!name) return 0;
+  name += sizeof key - 1;
+  size_t n = strcspn(name, "\"");
+  if (n >= NAME) return 0;
+  unsigned at = 0;
+  for (size_t i = 0; i < n; i++) at = at * 31 + (unsigned char)name[i];
+  for (;; at++) { /* there are far fewer than CHANNELS */
+    struct channel *c = channels + at % CHANNELS;
+    if (!c->name[0]) memcpy(c->name, name, n);
+    if (!strncmp(c->name, name, n) && !c->name[n]) return c;
+  }
 }
 
-/* publish is the loop that is measured. The request's data, which it has last, is
- * spliced into the message as it stands. */
+static void add(struct channel *c, int fd) {
+  if (c->count == c->room) {
+    c->room = c->room ? 2 * c->room : 64;
+    if (!(c->subscribers = realloc(c->subscribers, c->room * sizeof *c->subscribers))) die("realloc");
+  }
+  clients[fd].channel = c;
+  clients[fd].place = c->count;
+  c->subscribers[c->count++] = fd;
+}
+
+static void drop(int fd) {
+  struct channel *c = clients[fd].channel;
+  if (c) {
+    int last = c->subscribers[--c->count];
+    c->subscribers[clients[fd].place] = last;
+    clients[last].place = clients[fd].place;
+  }
+  close(fd);
+}
+
+/* broadcast is the loop that is measured. */
+static void broadcast(const struct channel *c, size_t payload) {
+  size_t size = frame(out, message, payload);
+  for (int i = 0; i < c->count; i++) put(c->subscribers[i], out, size);
+}
+
+/* publish splices the request's data, which it has last, into the message. */
 static void publish(const char *request) {
   const char *body = strstr(request, "\r\n\r\n"), *data = body ? strstr(body, "\"data\":") : 0;
-  if (!data) return;
-  int n = snprintf(message, sizeof message, "{\"event\":\"bench\",\"channel\":\"bench\",%s", data);
-  if (n > 65535) return;
-  size_t size = frame(out, message, n);
-  for (int i = 0; i < count; i++) put(subscribers[i], out, size);
+  struct channel *c = data ? channel_of(body) : 0;
+  if (!c) return;
+  int n = snprintf(message, sizeof message, "{\"event\":\"bench\",\"channel\":\"%s\",%s", c->name, data);
+  if (n <= 65535) broadcast(c, n);
+}
+
+/* subscribe answers. Who joins a presence channel is told how many were there, not
+ * who, and then all are told of him: as many messages as a server has to send. */
+static void subscribe(int fd, char *text) {
+  static const char key[] = "\"channel_data\":";
+  struct channel *c = channel_of(text);
+  char *data = strstr(text, key), *end = strstr(text, ",\"auth\":");
+  if (!c || clients[fd].channel) return;
+  int n = snprintf(message, sizeof message,
+                   "{\"event\":\"pusher_internal:subscription_succeeded\",\"channel\":\"%s\","
+                   "\"data\":\"{\\\"presence\\\":{\\\"count\\\":%d}}\"}",
+                   c->name, c->count);
+  put(fd, out, frame(out, message, n));
+  add(c, fd);
+  if (!data || !end) return;
+  *end = 0;
+  n = snprintf(message, sizeof message, "{\"event\":\"pusher_internal:member_added\",\"channel\":\"%s\",\"data\":%s}", c->name,
+               data + sizeof key - 1);
+  broadcast(c, n);
 }
 
 static void serve(int fd) {
@@ -119,14 +181,13 @@ static void serve(int fd) {
     return;
   }
   in[n] = 0;
-  if (upgraded[fd]) { /* only subscribes come */
-    put(fd, out, frame(out, succeeded, sizeof succeeded - 1));
-    subscribers[count++] = fd;
+  if (clients[fd].upgraded) { /* only subscribes come, masked with zero */
+    subscribe(fd, in + ((in[1] & 127) < 126 ? 6 : 8));
   } else if (!strncmp(in, "GET ", 4)) {
     size_t head = sizeof upgrade - 1;
     memcpy(out, upgrade, head);
     put(fd, out, head + frame(out + head, established, sizeof established - 1));
-    upgraded[fd] = 1;
+    clients[fd].upgraded = 1;
   } else {
     publish(in);
     put(fd, answer, sizeof answer - 1);
