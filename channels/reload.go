@@ -18,6 +18,7 @@ const followSlice = 256
 // 1.35); the others go on under the app's new limits and switches. What is asked
 // of a connection only when it is opened ends none. It returns at once.
 func (h *Hub) Reload() {
+	h.Begin()
 	left := new(atomic.Int64)
 	left.Store(int64(len(h.shards)))
 	for _, s := range h.shards {

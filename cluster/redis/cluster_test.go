@@ -3,6 +3,7 @@
 package redis
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,12 +12,15 @@ import (
 	"dunlin/internal/testkit"
 )
 
-// Three masters, with sharded pub/sub. Each test has a prefix of its own.
+// Three masters, with sharded pub/sub and a user of few rights. Each test has a prefix
+// of its own.
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	url := testkit.StartRedisCluster(t, 3)
+	rules := append(slices.Clone(aclRules), "+cluster|slots")
+	url := testkit.StartRedisCluster(t, 3, 0, rules...).URL
+	url = strings.Replace(url, "//", "//"+aclInURL+"@", 1)
 	one := func(t *testing.T) *Engine {
-		e, err := New(quickOptions(url, strings.ReplaceAll(t.Name(), "/", "-")))
+		e, err := New(quickOptions(url, "flock:"+strings.ReplaceAll(t.Name(), "/", "-")))
 		if err != nil {
 			t.Fatal(err)
 		}

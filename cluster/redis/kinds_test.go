@@ -23,7 +23,6 @@ const (
 )
 
 var aclRules = []string{
-	"--user", "default", "on", "nopass", "-@all", "+ping",
 	"--user", aclUser, "on", ">" + aclPassword, "~flock:*", "&flock:*",
 	"-@all", "+@hash", "+@set", "+@sortedset", "+@string", "+@stream", "+@pubsub", "+@scripting",
 	"+@connection", "+time", "+del", "+unlink", "+exists", "+pexpire", "+persist", "+pttl",
@@ -38,7 +37,7 @@ func TestTLSAndACL(t *testing.T) {
 	r := testkit.StartRedisOn(t, func(port int) []string {
 		return append([]string{
 			"--tls-port", strconv.Itoa(port), "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", cert,
-		}, aclRules...)
+		}, append(aclRules, "--user", "default", "on", "nopass", "-@all", "+ping")...)
 	})
 	files := fmt.Sprintf("tls_ca=%s&tls_cert=%s&tls_key=%s", cert, cert, key)
 	url := "rediss://" + aclInURL + "@" + r.Addr + "/3?" + files

@@ -183,6 +183,7 @@ func (s *slice) saw(err error) {
 		s.signal()
 	}
 	s.mu.Unlock()
+	s.client.Refresh(s.engine.life)
 	if first {
 		s.engine.opts.Log.Warn("Redis does not answer", "slice", s.index, "error", err)
 	}
@@ -200,6 +201,7 @@ func (s *slice) keep() {
 			failures = 0
 			wait -= rand.N(wait / 8)
 		} else {
+			s.client.Refresh(s.engine.life)
 			failures++
 			wait = retryWait(failures)
 			s.engine.detach(s.downSince())

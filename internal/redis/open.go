@@ -157,7 +157,7 @@ func openSentinel(base, rest string, files tlsFiles) (*Client, error) {
 		o.Username = user.Username()
 		o.Password, _ = user.Password()
 	}
-	o.MaxRetries = -1
+	o.MaxRetries, o.DialerRetries = -1, 1
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = dialTimeout, commandTimeout, commandTimeout, commandTimeout
 	o.ContextTimeoutEnabled = true
 	o.Protocol = 2 // nothing of RESP 3 is used, and looking for its push messages costs
@@ -176,7 +176,7 @@ func openCluster(base, rest string, files tlsFiles) (*Client, error) {
 	if err := files.apply(o.TLSConfig); err != nil {
 		return nil, err
 	}
-	o.MaxRetries = -1
+	o.MaxRetries, o.DialerRetries = -1, 1
 	o.MaxRedirects = 3 // MOVED and ASK are no failures
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = dialTimeout, commandTimeout, commandTimeout, commandTimeout
 	o.ContextTimeoutEnabled = true
@@ -197,6 +197,15 @@ func (c *Client) Subscribe(ctx context.Context, first string) *goredis.PubSub {
 		return c.UniversalClient.SSubscribe(ctx, first)
 	}
 	return c.UniversalClient.Subscribe(ctx, first)
+}
+
+// Refresh has the client of a Redis Cluster ask again which node has what. By itself it
+// does so when a node sends it elsewhere, but not when a node is gone: it would dial
+// the dead for a minute after another took its place.
+func (c *Client) Refresh(ctx context.Context) {
+	if cluster, ok := c.UniversalClient.(*goredis.ClusterClient); ok {
+		cluster.ReloadState(ctx)
+	}
 }
 
 // PublishCommand is the command that scripts publish with.

@@ -134,40 +134,6 @@ func (r *Redis) Do(command ...string) (string, error) {
 	return strings.TrimSpace(line), err
 }
 
-// StartRedisCluster starts so many masters on free ports, has them share the slots,
-// and returns the URL of the cluster.
-func StartRedisCluster(t testing.TB, masters int) string {
-	t.Helper()
-	var addrs []string
-	for range masters {
-		addrs = append(addrs, startMaster(t))
-	}
-	args := append([]string{"--cluster", "create"}, addrs...)
-	if out, err := exec.Command("redis-cli", append(args, "--cluster-yes")...).CombinedOutput(); err != nil {
-		t.Fatalf("making a cluster: %v\n%s", err, out)
-	}
-	for _, addr := range addrs {
-		Until(t, "the cluster is whole", func() bool {
-			_, port, _ := net.SplitHostPort(addr)
-			out, err := exec.Command("redis-cli", "-p", port, "cluster", "info").Output()
-			return err == nil && strings.Contains(string(out), "cluster_state:ok")
-		})
-	}
-	return "redis-cluster://" + strings.Join(addrs, ",")
-}
-
-// startMaster starts one node of a cluster. Its bus takes the port that is 10,000
-// higher, so another port is tried when either is taken.
-func startMaster(t testing.TB) (addr string) {
-	t.Helper()
-	return StartRedisOn(t, func(port int) []string {
-		return []string{
-			"--port", strconv.Itoa(port), "--cluster-enabled", "yes",
-			"--cluster-config-file", strconv.Itoa(port) + ".conf", "--cluster-node-timeout", "2000",
-		}
-	}).Addr
-}
-
 // StartRedisOn is StartRedis for a server with a port of 127.0.0.1 as well; args
 // makes what has to be added to the command line.
 func StartRedisOn(t testing.TB, args func(port int) []string) *Redis {
