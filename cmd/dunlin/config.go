@@ -40,6 +40,7 @@ type ServerConfig struct {
 	Transport        string   // "auto", "epoll" or "stream"
 	HandshakeTimeout time.Duration
 	ActivityTimeout  time.Duration
+	AuthorizeWithin  time.Duration
 	MaxMessageBytes  int
 	MaxRequestBytes  int
 	MaxPendingBytes  int
@@ -170,16 +171,11 @@ type sources struct {
 // Mistakes lists everything that is wrong; another says why nothing could be read.
 func loadConfig(src sources) (*Config, error) {
 	bad := &mistakes{}
-	name := src.fileName()
-	file := &contents{}
-	if name != "" {
-		data, err := src.env.readFile(name)
-		if err != nil {
-			return nil, noFile(src, name, err)
-		}
-		file = readConfigFile(name, data, src.env, bad)
+	name, file, err := src.read(bad)
+	if err != nil {
+		return nil, err
 	}
-	cfg := &Config{File: name, Warnings: src.env.strangers()}
+	cfg := &Config{File: name, Warnings: append(src.env.strangers(), file.warnings...)}
 	overlay(cfg, file.server, envLayer(serverTable, src.env, bad), flagLayer(serverTable, src, bad))
 	cfg.Apps = collectApps(file, src.env, bad)
 	if file.noApps != nil && len(cfg.Apps) == 0 {
@@ -191,8 +187,45 @@ func loadConfig(src sources) (*Config, error) {
 	return cfg, nil
 }
 
+// read reads the file, if there is one, and otherwise what the environment has of
+// another server.
+func (src sources) read(bad *mistakes) (name string, file *contents, err error) {
+	if name = src.fileName(); name == "" {
+		return src.surroundings(bad)
+	}
+	data, err := src.env.readFile(name)
+	switch {
+	case err != nil:
+		return "", nil, noFile(src, name, err)
+	case isSoketi(data) || isEnvFile(data):
+		t, err := src.translate("", name, data, bad)
+		if err != nil {
+			return "", nil, err
+		}
+		return name, t.contents(), nil
+	}
+	file = readConfigFile(name, data, src.env, bad)
+	file.warnings = src.env.unread(name)
+	return name, file, nil
+}
+
+func (src sources) surroundings(bad *mistakes) (string, *contents, error) {
+	if from, err := src.env.otherServer(); from == "" {
+		return "", &contents{}, err
+	}
+	t, err := src.translate("", "", nil, bad)
+	if err != nil {
+		return "", nil, err
+	}
+	if _, err := src.env.readFile(defaultFile); err == nil {
+		t.warnings = append(t.warnings, defaultFile+": not read, because the environment has another server's configuration; name it with --config")
+	}
+	return "", t.contents(), nil
+}
+
 // fileName decides which file is read. One app in the environment stands for a
-// file: then only a file that is named is read.
+// file, and so do settings of another server: then only a file that is named is
+// read.
 func (src sources) fileName() string {
 	if src.file != "" {
 		return src.file
@@ -200,7 +233,7 @@ func (src sources) fileName() string {
 	if name, ok := src.env.lookup(envConfig); ok {
 		return name
 	}
-	if len(setNames(appTable, src.env)) > 0 {
+	if len(setNames(appTable, src.env))+len(src.env.theirs(soketiPrefix))+len(src.env.theirs(reverbPrefix)) > 0 {
 		return ""
 	}
 	return defaultFile

@@ -16,6 +16,8 @@ type contents struct {
 	server layer
 	apps   []rawApp
 	noApps *Spot // where apps should have been; nil when they stand there, or nobody can tell
+
+	warnings []string
 }
 
 // fileReader reads one file as a tree, since only the tree knows lines.
@@ -106,6 +108,9 @@ func (r *fileReader) app(label string, item *yaml.Node) (raw rawApp, ok bool) {
 	}
 	ok = r.fields(item, label, func(name string, key, val *yaml.Node) {
 		readField(r, appTable, place{label: label + "."}, name, key, val, func(path string, at Spot, v any, err error) {
+			if first, twice := raw.spots[path]; twice {
+				r.bad.add(at, "is the same setting as "+first.String())
+			}
 			raw.spots[path] = at
 			if err == nil {
 				raw.values[path] = v
@@ -138,11 +143,30 @@ func readField[T any](r *fileReader, t *table[T], in place, name string, key, va
 		})
 		return
 	}
+	if syn := findSynonym(t.synonyms, name); syn != nil && in.section == "" {
+		readSynonym(r, t, syn, r.spot(key.Line, in.label+name), target(val), found)
+		return
+	}
 	text := "no such setting"
 	if s := t.suggest(in.section, name); s != "" {
 		text += "; did you mean " + s + "?"
 	}
 	r.mistake(key.Line, in.label+shorten(path), text)
+}
+
+// readSynonym reads a setting that has another server's name.
+func readSynonym[T any](r *fileReader, t *table[T], syn *synonym, at Spot, val *yaml.Node,
+	found func(path string, at Spot, v any, err error)) {
+	g, given, err := syn.convert(val)
+	if !given && err == nil {
+		return
+	}
+	var v any
+	if err == nil {
+		v, err = t.byPath[syn.path].check(g)
+	}
+	r.wrong(at, err)
+	found(syn.path, at, v, err)
 }
 
 // fields calls each for every name of a mapping, and reports whether it is one.

@@ -101,6 +101,7 @@ type table[T any] struct {
 	list     []setting[T]
 	byPath   map[string]*setting[T]
 	sections map[string][]string // section's path → names in it; "" is the top
+	synonyms []synonym           // other names, at the top
 }
 
 // newTable makes a schema. extra are names at the top that are read elsewhere. With
@@ -116,6 +117,12 @@ func newTable[T any](envPrefix string, extra []string, list ...setting[T]) *tabl
 		t.byPath[s.path] = s
 		t.enter(s.path)
 	}
+	return t
+}
+
+// known gives the table's settings other names.
+func (t *table[T]) known(list []synonym) *table[T] {
+	t.synonyms = list
 	return t
 }
 

@@ -75,6 +75,7 @@ func newProgram(cfg *Config, in *inheritance, log *slog.Logger) (*Program, error
 		Webhooks:        p.hooks.outbox,
 		ActivityTimeout: cfg.Server.ActivityTimeout,
 		DetachWindow:    cfg.Server.Drain,
+		AuthorizeWithin: cfg.Server.AuthorizeWithin,
 	})
 	p.api = httpapi.New(httpapi.Options{
 		Hub:             p.hub,
