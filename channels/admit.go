@@ -116,7 +116,7 @@ func (s *Shard) admit(sub *subscription) int {
 	e := sub.entry
 	r := s.rooms[e]
 	if r == nil {
-		r = &room{entry: e}
+		r = &room{entry: e, counts: sub.session.counts}
 		s.rooms[e] = r
 		e.mask |= s.bit
 	}

@@ -51,7 +51,7 @@ func (x *session) forward(sub *subscription, f *protocol.Frame) *protocol.Error 
 		s.counters.Drop(metrics.DropClientBacklog)
 		return protocol.ErrClientEventRate
 	}
-	p := cluster.Publication{Channel: e.key, Message: cluster.Message{Frame: f, Except: x.conn.ID()}}
+	p := cluster.Publication{Channel: e.key, Message: cluster.Message{Frame: f, Except: x.conn.ID(), At: s.counters.Now()}}
 	if !s.hub.engine.Offer(p) {
 		s.counters.Drop(metrics.DropClientBacklog)
 		return protocol.ErrClientEventRate

@@ -14,6 +14,10 @@ import (
 // concern is behind by Options.MailboxBytes it waits, up to Options.PublishWait,
 // and then returns cluster.ErrUnavailable.
 func (h *Hub) Publish(ctx context.Context, p []cluster.Publication) ([]cluster.Receipt, error) {
+	now := h.counters.Now()
+	for i := range p {
+		p[i].At = now
+	}
 	if err := h.admit(ctx, p); err != nil {
 		h.counters.Shared().Drop(metrics.DropPublish)
 		return nil, err
@@ -74,16 +78,19 @@ func (h *Hub) Event(ch protocol.ChannelKey, m cluster.Message) {
 	if m.Keep > 0 && e.last != nil {
 		e.last.keep(m.Frame, h.opts.Now().Add(m.Keep))
 	}
-	h.post(e, m.Frame, m.Except)
+	if m.At == 0 {
+		m.At = h.counters.Now()
+	}
+	h.post(e, m.Frame, m.Except, m.At)
 	e.mu.Unlock()
 }
 
 // post gives a frame the channel's next serial and puts it into the mailbox of
 // every loop with subscribers. The entry is locked, which is the one order of its
-// messages.
-func (h *Hub) post(e *entry, f *protocol.Frame, except protocol.SocketID) {
+// messages. at is when an event was published, 0 for what is no event.
+func (h *Hub) post(e *entry, f *protocol.Frame, except protocol.SocketID, at int64) {
 	e.serial++
-	c := command{entry: e, frame: f, serial: e.serial, except: except}
+	c := command{entry: e, frame: f, serial: e.serial, except: except, at: at}
 	for m := e.mask; m != 0; m &= m - 1 {
 		h.shards[bits.TrailingZeros64(m)].post(c, frameWeight(f))
 	}

@@ -32,6 +32,7 @@ import (
 
 	"dunlin/apps"
 	"dunlin/cluster"
+	"dunlin/internal/lograte"
 	"dunlin/metrics"
 	"dunlin/protocol"
 	"dunlin/transport"
@@ -68,8 +69,9 @@ type Hub struct {
 
 	people   people // has its own lock
 	usage    usages
-	misses   misses      // has its own lock
-	draining atomic.Bool // Drain was called: new connections are sent away
+	misses   misses           // has its own lock
+	denials  *lograte.Limiter // what the log has of signatures that are refused
+	draining atomic.Bool      // Drain was called: new connections are sent away
 }
 
 var _ cluster.Handler = (*Hub)(nil)
@@ -95,6 +97,7 @@ func New(o Options) *Hub {
 		log:      o.Log,
 		opts:     o,
 		dir:      newDirectory(),
+		denials:  lograte.New(o.Now),
 		people:   people{count: make(map[protocol.ChannelKey]int), watched: make(map[protocol.ChannelKey]*watched)},
 	}
 }
@@ -120,6 +123,14 @@ func (h *Hub) Ready() error {
 		return errDraining
 	}
 	return h.engine.Health()
+}
+
+// Backlog is the bytes of frames that wait for this node's loops.
+func (h *Hub) Backlog() (bytes int) {
+	for _, s := range h.shards {
+		bytes += s.box.Weight()
+	}
+	return bytes
 }
 
 // Channels lists the occupied channels of an app whose names begin with prefix.

@@ -18,6 +18,9 @@ func (x *session) join(name string, kind protocol.Kind, m protocol.Member) *prot
 	}
 	sub := &subscription{conn: x.conn, session: x, entry: e}
 	e.refs++
+	if e.refs == 1 {
+		x.occupied(kind, 1)
+	}
 	h.engine.Occupy(e.key, e.flags, int(e.refs))
 	if e.topic == topicNone {
 		h.attach(e)
@@ -31,6 +34,7 @@ func (x *session) join(name string, kind protocol.Kind, m protocol.Member) *prot
 	x.subs.add(sub)
 	x.authorized = x.authorized || kind.Is(protocol.Private)
 	s.counters.Subscriptions.Add(1)
+	x.counts.Subscriptions.Add(1)
 	if e.ready(sub) {
 		s.admit(sub)
 	} else {
@@ -40,6 +44,14 @@ func (x *session) join(name string, kind protocol.Kind, m protocol.Member) *prot
 	s.mutating = false
 	x.moved(e)
 	return nil
+}
+
+// occupied counts a channel more or less, as far as the API would list it.
+func (x *session) occupied(kind protocol.Kind, change int64) {
+	if !kind.Is(protocol.User) {
+		x.shard.counters.Channels.Add(change)
+		x.counts.Channels.Add(change)
+	}
 }
 
 // attach asks for a channel's events. The entry is locked.
@@ -72,10 +84,11 @@ func (h *Hub) attached(e *entry, attach uint32, err error) {
 // session's list.
 func (s *Shard) leave(sub *subscription) {
 	s.mutating = true
-	e, h := sub.entry, s.hub
+	e, h, x := sub.entry, s.hub, sub.session
 	sub.session = nil
 	s.counters.Subscriptions.Add(-1)
 	joining := sub.room == nil
+	x.counts.Subscriptions.Add(-1)
 	vacant := s.vacate(sub)
 	e.mu.Lock()
 	if vacant {
@@ -91,6 +104,7 @@ func (s *Shard) leave(sub *subscription) {
 	h.engine.Occupy(e.key, e.flags, int(e.refs))
 	last := e.refs == 0
 	if last {
+		x.occupied(e.kind, -1)
 		e.topic = topicNone
 		if e.last != nil {
 			*e.last = lastEvent{}

@@ -12,32 +12,31 @@ import (
 
 // admitConnection finds the app of a connection and counts the connection, or says
 // why it is refused.
-func (h *Hub) admitConnection(hs transport.Handshake) (*apps.App, *usage, *protocol.Error) {
+func (h *Hub) admitConnection(hs transport.Handshake) (*apps.App, *protocol.Error) {
 	if !hs.OnPath {
-		return nil, nil, protocol.ErrPathNotFound
+		return nil, protocol.ErrPathNotFound
 	}
 	app := h.apps.ByKey(hs.Key)
 	switch {
 	case app == nil:
-		return nil, nil, protocol.ErrUnknownKey(hs.Key)
+		return nil, protocol.ErrUnknownKey(hs.Key)
 	case !app.Enabled:
-		return nil, nil, protocol.ErrAppDisabled
+		return nil, protocol.ErrAppDisabled
 	case app.ForceTLS && !hs.Secure:
-		return nil, nil, protocol.ErrTLSOnly
+		return nil, protocol.ErrTLSOnly
 	case !originAllowed(app.AllowedOrigins, hs.Origin):
-		return nil, nil, protocol.ErrOrigin
+		return nil, protocol.ErrOrigin
 	}
 	if err := protocol.CheckVersion(queryValue(hs.Query, "protocol")); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if h.draining.Load() {
-		return nil, nil, protocol.ErrReconnect
+		return nil, protocol.ErrReconnect
 	}
-	u := h.usage.of(app.ID)
-	if !u.enter(h.engine, app.Limits.Connections) {
-		return nil, nil, protocol.ErrOverQuota
+	if !h.usage.of(app.ID).enter(h.engine, app.Limits.Connections) {
+		return nil, protocol.ErrOverQuota
 	}
-	return app, u, nil
+	return app, nil
 }
 
 // queryValue returns a parameter of a query, the first of that name. No value

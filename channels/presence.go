@@ -84,8 +84,8 @@ func (h *Hub) postChange(e *entry, m protocol.Member, added bool) {
 		return
 	}
 	if added {
-		h.post(e, protocol.MemberAdded(e.key.Name, m), protocol.SocketID{})
+		h.post(e, protocol.MemberAdded(e.key.Name, m), protocol.SocketID{}, 0)
 	} else {
-		h.post(e, protocol.MemberRemoved(e.key.Name, m.ID), protocol.SocketID{})
+		h.post(e, protocol.MemberRemoved(e.key.Name, m.ID), protocol.SocketID{}, 0)
 	}
 }

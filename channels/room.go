@@ -1,6 +1,7 @@
 package channels
 
 import (
+	"dunlin/metrics"
 	"dunlin/protocol"
 	"dunlin/transport"
 )
@@ -20,10 +21,11 @@ type subscription struct {
 // room is a channel's subscribers on one loop. Only the loop touches it.
 type room struct {
 	entry   *entry
+	counts  *metrics.App    // of the channel's app on this loop
 	subs    []*subscription // nil: left while fan-outs were unfinished
-	holes   int             // nils in subs
 	fanouts []fanout        // unfinished, oldest first
 	head    int             // fanouts before it are finished
+	holes   int32           // nils in subs
 	queued  bool            // in Shard.busy
 }
 
@@ -32,8 +34,9 @@ type fanout struct {
 	frame  *protocol.Frame
 	serial uint64
 	except protocol.SocketID
-	next   int // index in subs
-	end    int // subscribers that came later have no claim to it
+	at     int64 // when it was published; 0: it is no event
+	next   int   // index in subs
+	end    int   // subscribers that came later have no claim to it
 }
 
 func (r *room) add(sub *subscription) {
@@ -48,7 +51,7 @@ func (r *room) remove(sub *subscription) {
 	sub.room = nil
 	if r.head < len(r.fanouts) {
 		r.subs[i] = nil
-		if r.holes++; r.holes > turnBudget && r.holes > len(r.subs)/2 {
+		if r.holes++; r.holes > turnBudget && int(r.holes) > len(r.subs)/2 {
 			r.compact() // a room that is never idle must not keep a place of everybody who ever left
 		}
 		return
@@ -60,7 +63,7 @@ func (r *room) remove(sub *subscription) {
 	r.subs = r.subs[:last]
 }
 
-func (r *room) empty() bool { return len(r.subs) == r.holes }
+func (r *room) empty() bool { return len(r.subs) == int(r.holes) }
 
 // compact closes the holes. The cursors of unfinished fan-outs move along.
 func (r *room) compact() {
@@ -96,7 +99,7 @@ func (r *room) begin(c *command) {
 		clear(r.fanouts[n:])
 		r.fanouts, r.head = r.fanouts[:n], 0
 	}
-	r.fanouts = append(r.fanouts, fanout{frame: c.frame, serial: c.serial, except: c.except, end: len(r.subs)})
+	r.fanouts = append(r.fanouts, fanout{frame: c.frame, serial: c.serial, except: c.except, at: c.at, end: len(r.subs)})
 }
 
 // stepBytes is what a subscriber is given in one step. More would save no writes,
@@ -106,8 +109,8 @@ const stepBytes = 64 << 10
 // step moves unfinished fan-outs on, the oldest by up to budget subscribers, each
 // later one no further than the one before it, so that frames of a channel never
 // overtake. It returns how many subscribers were visited and the weight of the
-// frames that are done with.
-func (r *room) step(budget int) (visited, weight int) {
+// frames that are done with, of which it tells count.
+func (r *room) step(budget int, count *metrics.Loop) (visited, weight int) {
 	limit, given := r.fanouts[r.head].next+budget, 0
 	for i := r.head; i < len(r.fanouts) && given < stepBytes; i++ {
 		f := &r.fanouts[i]
@@ -115,11 +118,15 @@ func (r *room) step(budget int) (visited, weight int) {
 		if f.next < stop {
 			visited = max(visited, stop-f.next)
 			given += f.frame.Size()
-			f.deliver(r.subs[f.next:stop])
+			n := uint64(f.deliver(r.subs[f.next:stop]))
+			r.counts.Delivered.Add(n, n*uint64(f.frame.Size()))
 			f.next = stop
 		}
 		if f.next == f.end && i == r.head {
 			weight += frameWeight(f.frame)
+			if f.at > 0 {
+				count.Fanned(f.at)
+			}
 			f.frame = nil
 			r.head++
 			continue // those behind it may go as far as it did
@@ -131,20 +138,24 @@ func (r *room) step(budget int) (visited, weight int) {
 	return max(visited, 1), weight
 }
 
-func (f *fanout) deliver(subs []*subscription) {
+// deliver returns to how many subscribers it sent the frame.
+func (f *fanout) deliver(subs []*subscription) (n int) {
 	if f.except.IsZero() {
 		for _, sub := range subs {
 			if sub != nil && sub.since < f.serial {
 				sub.conn.Send(f.frame)
+				n++
 			}
 		}
-		return
+		return n
 	}
 	for _, sub := range subs {
 		if sub != nil && sub.since < f.serial && sub.conn.ID() != f.except {
 			sub.conn.Send(f.frame)
+			n++
 		}
 	}
+	return n
 }
 
 // finish readies the room for its next fan-out.

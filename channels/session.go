@@ -15,8 +15,8 @@ import (
 type session struct {
 	shard  *Shard
 	conn   transport.Conn
-	app    *apps.App // changes with a reload
-	usage  *usage
+	app    *apps.App    // changes with a reload
+	counts *metrics.App // of the app on this loop
 	subs   subscriptions
 	events bucket             // of client events
 	user   *protocol.UserData // nil until signed in
@@ -31,12 +31,14 @@ type session struct {
 
 // Open implements transport.Handler (PROTOCOL 1.1–1.3, 1.35).
 func (s *Shard) Open(c transport.Conn, h transport.Handshake) (transport.Session, *protocol.Error) {
-	app, usage, bad := s.hub.admitConnection(h)
+	app, bad := s.hub.admitConnection(h)
 	if bad != nil {
 		return nil, bad
 	}
-	x := &session{shard: s, conn: c, app: app, usage: usage, place: int32(len(s.sessions))}
+	x := &session{shard: s, conn: c, app: app, counts: s.hub.counters.App(s.index, app.ID), place: int32(len(s.sessions))}
 	s.sessions = append(s.sessions, x)
+	x.counts.Opened.Add(1)
+	x.counts.Connections.Add(1)
 	if app.AuthorizedConnections {
 		s.mustAuthorize(x)
 	}
@@ -52,12 +54,34 @@ func (x *session) Message(payload []byte) {
 		return
 	}
 	m, bad := protocol.DecodeClient(payload)
+	x.received(m.Event, len(payload))
 	if bad == nil {
 		bad = x.handle(m)
 	}
 	if bad != nil {
 		x.fail(bad)
 	}
+}
+
+// received counts a message by its event; "" is one that has none.
+func (x *session) received(event string, bytes int) {
+	kind := metrics.ReceivedOther
+	switch event {
+	case "pusher:ping", "pusher:pong":
+		kind = metrics.ReceivedPing
+	case "pusher:subscribe":
+		kind = metrics.ReceivedSubscribe
+	case "pusher:unsubscribe":
+		kind = metrics.ReceivedUnsubscribe
+	case "pusher:signin":
+		kind = metrics.ReceivedSignin
+	default:
+		if strings.HasPrefix(event, protocol.ClientEventPrefix) {
+			kind = metrics.ReceivedClientEvent
+		}
+	}
+	x.shard.counters.Received[kind].Add(1, uint64(bytes))
+	x.counts.Received.Add(1, uint64(bytes))
 }
 
 func (x *session) handle(m protocol.ClientMessage) *protocol.Error {
@@ -105,7 +129,10 @@ func (x *session) close(e *protocol.Error) {
 }
 
 // Binary implements transport.Session (PROTOCOL 1.7).
-func (x *session) Binary() { x.fail(protocol.ErrBinaryMessage) }
+func (x *session) Binary() {
+	x.received("", 0)
+	x.fail(protocol.ErrBinaryMessage)
+}
 
 // Closed implements transport.Session: the connection leaves all its channels
 // (PROTOCOL 1.34).
@@ -116,7 +143,9 @@ func (x *session) Closed(error) {
 	}
 	x.subs = subscriptions{}
 	x.signout()
-	x.usage.exit(x.shard.hub.engine)
+	x.shard.hub.usage.of(x.app.ID).exit(x.shard.hub.engine)
+	x.counts.Closed.Add(1)
+	x.counts.Connections.Add(-1)
 	s := x.shard
 	last := len(s.sessions) - 1
 	s.sessions[x.place] = s.sessions[last]

@@ -38,6 +38,7 @@ type command struct {
 	entry  *entry
 	serial uint64
 	except protocol.SocketID
+	at     int64  // when it was published; 0: it is no event
 	do     func() // nil: a frame
 }
 
@@ -115,7 +116,7 @@ func (s *Shard) fanOut() {
 			r.queued = false
 			continue
 		}
-		visited, weight := r.step(budget)
+		visited, weight := r.step(budget, s.counters)
 		budget -= visited
 		s.box.Release(weight)
 		if r.head < len(r.fanouts) {

@@ -18,7 +18,7 @@ func (x *session) signin(m protocol.ClientMessage) *protocol.Error {
 	}
 	signed := x.conn.ID().Append(make([]byte, 0, 32+len(want.UserData)))
 	signed = append(append(signed, "::user::"...), want.UserData...)
-	if bad := x.verify(want.Auth, signed); bad != nil {
+	if bad := x.verify(want.Auth, signed, userRefusals); bad != nil {
 		return bad
 	}
 	u, bad := protocol.DecodeUserData(want.UserData)

@@ -1,6 +1,10 @@
 package channels
 
-import "dunlin/protocol"
+import (
+	"dunlin/internal/lograte"
+	"dunlin/metrics"
+	"dunlin/protocol"
+)
 
 // subscribe serves pusher:subscribe (PROTOCOL 2.7–2.26). The signature is judged
 // before anything that it protects.
@@ -52,6 +56,7 @@ func (x *session) nameable(name string, kind protocol.Kind) *protocol.Error {
 // channel_data is signed whenever it was sent, byte for byte.
 func (x *session) authorize(want protocol.Subscribe) *protocol.Error {
 	if want.Auth == "" {
+		x.shard.counters.Refuse(metrics.RefusedChannelMissing)
 		return protocol.ErrAuthRequired(want.Channel)
 	}
 	signed := x.conn.ID().Append(make([]byte, 0, 64+len(want.Channel)+len(want.ChannelData)))
@@ -59,22 +64,41 @@ func (x *session) authorize(want protocol.Subscribe) *protocol.Error {
 	if want.ChannelDataGiven {
 		signed = append(append(signed, ':'), want.ChannelData...)
 	}
-	return x.verify(want.Auth, signed)
+	return x.verify(want.Auth, signed, channelRefusals)
 }
 
+// authRefusals are the causes for which an auth value is refused.
+type authRefusals struct{ format, key, signature metrics.Refusal }
+
+var (
+	channelRefusals = authRefusals{metrics.RefusedChannelFormat, metrics.RefusedChannelKey, metrics.RefusedChannelSign}
+	userRefusals    = authRefusals{metrics.RefusedUserFormat, metrics.RefusedUserKey, metrics.RefusedUserSign}
+)
+
 // verify checks "key:signature" over a text.
-func (x *session) verify(auth string, signed []byte) *protocol.Error {
+func (x *session) verify(auth string, signed []byte, causes authRefusals) *protocol.Error {
 	key, signature, ok := protocol.SplitAuth(auth)
 	switch {
 	case !ok:
-		return protocol.ErrAuthFormat
+		return x.denied(causes.format, protocol.ErrAuthFormat, signed, auth)
 	case key != x.app.Key:
-		return protocol.ErrAuthKey(key)
+		return x.denied(causes.key, protocol.ErrAuthKey(key), signed, signature)
 	case !x.app.Verify([]byte(signature), signed):
-		x.shard.hub.log.Debug("signature refused", "app", x.app.ID, "signed", string(signed), "signature", signature)
-		return protocol.ErrAuthSignature(signed, signature)
+		return x.denied(causes.signature, protocol.ErrAuthSignature(signed, signature), signed, signature)
 	}
 	return nil
+}
+
+// denied counts an auth value that is refused, and tells the operator why: what
+// should have been signed is in it, and no secret.
+func (x *session) denied(cause metrics.Refusal, e *protocol.Error, signed []byte, signature string) *protocol.Error {
+	x.shard.counters.Refuse(cause)
+	h := x.shard.hub
+	if leftOut, ok := h.denials.Allow(); ok {
+		h.log.Warn("signature refused", "app", x.app.ID, "cause", cause.String(), "socket_id", x.conn.ID().String(),
+			"string_to_sign", lograte.Clip(string(signed)), "sent", lograte.Signature(signature), "more_since_last", leftOut)
+	}
+	return e
 }
 
 // member reads who joins a presence channel: channel_data says so, else the

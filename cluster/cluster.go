@@ -46,6 +46,7 @@ type Message struct {
 	Frame  *protocol.Frame
 	Except protocol.SocketID // this connection, on whichever node, does not get it
 	Keep   time.Duration     // it is its channel's last event for so long (PROTOCOL 2.43); 0: it is not
+	At     int64             // when it was published, to measure by on the node that did; other nodes get 0
 }
 
 // Publication is an event to be published.

@@ -2,14 +2,14 @@ package httpapi
 
 import (
 	"bytes"
-	"context"
 	"crypto/md5"
 	"encoding/hex"
-	"log/slog"
 	"strconv"
 	"time"
 	"unicode/utf8"
 
+	"dunlin/internal/lograte"
+	"dunlin/metrics"
 	"dunlin/protocol"
 )
 
@@ -25,7 +25,7 @@ const authVersion = "1.0"
 // It is route.auth for paths that begin with an app's id.
 func (s *Server) authenticate(c *call) error {
 	if c.app = s.opts.Apps.ByID(c.segment(0)); c.app == nil {
-		return errUnknownApp
+		return s.denied(c, errUnknownApp)
 	}
 	return s.authorize(c)
 }
@@ -34,31 +34,31 @@ func (s *Server) authenticate(c *call) error {
 func (s *Server) authenticateByKey(c *call) error {
 	key, _ := c.query.get(paramKey)
 	if c.app = s.opts.Apps.ByKey(string(key)); c.app == nil {
-		return unknownKey(key)
+		return s.denied(c, unknownKey(key))
 	}
 	return s.authorize(c)
 }
 
 func (s *Server) authorize(c *call) error {
-	if err := s.credentials(c); err != nil {
-		s.explain(c, err)
-		return err
+	if r := s.credentials(c); r != nil {
+		return s.denied(c, r)
 	}
 	if !c.app.Enabled {
-		return errDisabled
+		return s.denied(c, errDisabled)
 	}
+	c.admitted = true
 	return nil
 }
 
-func (s *Server) credentials(c *call) error {
-	if err := s.checkKey(c); err != nil {
-		return err
+func (s *Server) credentials(c *call) *refusal {
+	if r := s.checkKey(c); r != nil {
+		return r
 	}
-	if err := checkVersion(&c.query); err != nil {
-		return err
+	if r := checkVersion(&c.query); r != nil {
+		return r
 	}
-	if err := checkTimestamp(&c.query, s.opts.Now()); err != nil {
-		return err
+	if r := checkTimestamp(&c.query, s.opts.Now()); r != nil {
+		return r
 	}
 	if !c.verify() {
 		return c.invalidSignature()
@@ -66,7 +66,7 @@ func (s *Server) credentials(c *call) error {
 	return checkMD5(&c.query, c.ctx.PostBody())
 }
 
-func (s *Server) checkKey(c *call) error {
+func (s *Server) checkKey(c *call) *refusal {
 	key, _ := c.query.get(paramKey)
 	switch {
 	case len(key) > 0 && string(key) == c.app.Key:
@@ -74,38 +74,38 @@ func (s *Server) checkKey(c *call) error {
 	case s.opts.Apps.ByKey(string(key)) == nil:
 		return unknownKey(key)
 	default:
-		return unauthorized("App key " + cut(string(key)) + " is not a key of app " + c.app.ID)
+		return unauthorized(metrics.RefusedAPIKey, "App key "+cut(string(key))+" is not a key of app "+c.app.ID)
 	}
 }
 
-func unknownKey(key []byte) error {
+func unknownKey(key []byte) *refusal {
 	if len(key) == 0 {
-		return unauthorized("Missing parameter: " + paramKey)
+		return unauthorized(metrics.RefusedAPIKey, "Missing parameter: "+paramKey)
 	}
-	return unauthorized(protocol.ErrUnknownKey(cut(string(key))).Message)
+	return unauthorized(metrics.RefusedAPIKey, protocol.ErrUnknownKey(cut(string(key))).Message)
 }
 
-func checkVersion(q *query) error {
+func checkVersion(q *query) *refusal {
 	switch version, _ := q.get(paramVersion); {
 	case len(version) == 0:
-		return unauthorized("Version required")
+		return unauthorized(metrics.RefusedAPIVersion, "Version required")
 	case string(version) != authVersion:
-		return unauthorized("Version not supported")
+		return unauthorized(metrics.RefusedAPIVersion, "Version not supported")
 	}
 	return nil
 }
 
-func checkTimestamp(q *query, now time.Time) error {
+func checkTimestamp(q *query, now time.Time) *refusal {
 	value, ok := q.get(paramTimestamp)
 	if !ok {
-		return unauthorized("Timestamp required")
+		return unauthorized(metrics.RefusedAPITimestamp, "Timestamp required")
 	}
 	given := leadingInt(value)
 	if d := given - now.Unix(); d > -grace && d < grace {
 		return nil
 	}
-	return unauthorized("Timestamp expired: Given timestamp (" + iso8601(time.Unix(given, 0)) +
-		") not within " + strconv.Itoa(grace) + "s of server time (" + iso8601(now) + ")")
+	return unauthorized(metrics.RefusedAPITimestamp, "Timestamp expired: Given timestamp ("+iso8601(time.Unix(given, 0))+
+		") not within "+strconv.Itoa(grace)+"s of server time ("+iso8601(now)+")")
 }
 
 func iso8601(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
@@ -133,7 +133,7 @@ func leadingInt(s []byte) (n int64) {
 
 // invalidSignature shows what should have been signed. The developer who compares
 // it with what was signed finds the mistake; the secret is not in it.
-func (c *call) invalidSignature() error {
+func (c *call) invalidSignature() *refusal {
 	c.scratch = c.appendSigned(c.scratch[:0], c.path, formDecoded)
 	b := inspect([]byte("Invalid signature: you should have sent HmacSHA256Hex("), c.scratch)
 	b = append(b, ", your_secret_key), but you sent "...)
@@ -142,37 +142,49 @@ func (c *call) invalidSignature() error {
 	} else {
 		b = append(b, "nil"...)
 	}
-	return unauthorized(string(b))
+	return unauthorized(metrics.RefusedAPISignature, string(b))
 }
 
 // checkMD5 compares the body with what the signature covers: its claimed MD5
 // (PROTOCOL 5.9, 5.10).
-func checkMD5(q *query, body []byte) error {
+func checkMD5(q *query, body []byte) *refusal {
 	claimed, ok := q.get(paramMD5)
 	if !ok {
 		if len(body) == 0 {
 			return nil
 		}
-		return unauthorized("Missing parameter: " + paramMD5)
+		return unauthorized(metrics.RefusedAPIBody, "Missing parameter: "+paramMD5)
 	}
 	sum := md5.Sum(body)
 	var want [2 * md5.Size]byte
 	hex.Encode(want[:], sum[:])
 	if !bytes.EqualFold(claimed, want[:]) {
-		return unauthorized("Invalid body_md5: the MD5 of the request body is " + string(want[:]))
+		return unauthorized(metrics.RefusedAPIBody, "Invalid body_md5: the MD5 of the request body is "+string(want[:]))
 	}
 	return nil
 }
 
-// explain tells the operator why a request was turned away, if asked to.
-func (s *Server) explain(c *call, err error) {
-	log := s.opts.Log
-	if !log.Enabled(context.Background(), slog.LevelDebug) {
-		return
+// denied counts a request whose sender is not who it says, and tells the operator
+// why: what should have been signed is in it, and no secret.
+func (s *Server) denied(c *call, r *refusal) error {
+	s.opts.Counters.Shared().Refuse(r.cause)
+	leftOut, ok := s.denials.Allow()
+	if !ok {
+		return r
 	}
-	signed := c.appendSigned(nil, c.path, formDecoded)
-	log.Debug("request not authenticated", "app", c.app.ID, "remote", c.ctx.RemoteAddr().String(),
-		"reason", err.Error(), "string_to_sign", string(signed))
+	app := "" // none of that name: the path is in what should have been signed
+	if c.app != nil {
+		app = c.app.ID
+	}
+	reason := r.text
+	if r.cause == metrics.RefusedAPISignature {
+		reason = "Invalid signature" // the rest of the text stands in the line by itself
+	}
+	sent, _ := c.query.get(paramSignature)
+	s.opts.Log.Warn("API request not authenticated", "app", app, "cause", r.cause.String(), "reason", reason, "remote", c.ctx.RemoteAddr().String(),
+		"string_to_sign", lograte.Clip(string(c.appendSigned(nil, c.path, formDecoded))), "sent", lograte.Signature(string(sent)),
+		"more_since_last", leftOut)
+	return r
 }
 
 // segment returns an argument of the path, percent-decoded once (PROTOCOL 4.22).

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"dunlin/metrics"
 	"time"
 
 	"dunlin/apps"
@@ -253,13 +255,13 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-// TestAuthFailureIsExplained: the log has the string that should have been signed, at debug
-// level alone, and never a secret.
+// TestAuthFailureIsExplained: the log has the string that should have been signed, as a
+// warning, and never a secret.
 //
 // PROTOCOL 5.12; PITFALLS 24.
 func TestAuthFailureIsExplained(t *testing.T) {
 	t.Parallel()
-	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo} {
+	for _, level := range []slog.Level{slog.LevelWarn, slog.LevelError} {
 		var log syncBuffer
 		f := start(t, func(o *Options) {
 			o.Log = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: level}))
@@ -270,12 +272,43 @@ func TestAuthFailureIsExplained(t *testing.T) {
 		}
 		text := log.String()
 		want := `"string_to_sign":"GET\n/apps/3/channels\n` + vectorQuery + `"`
-		if got := strings.Contains(text, want); got != (level == slog.LevelDebug) {
+		if got := strings.Contains(text, want); got != (level == slog.LevelWarn) {
 			t.Errorf("at %v the log says %s", level, text)
 		}
 		if strings.Contains(text, testSecret) {
 			t.Errorf("secret in log: %s", text)
 		}
+	}
+}
+
+// TestAuthFailuresAreCounted: each by its cause, and of a flood of them the log has a
+// few lines. The fixture's clock stands still.
+func TestAuthFailuresAreCounted(t *testing.T) {
+	t.Parallel()
+	var log syncBuffer
+	f := start(t, func(o *Options) { o.Log = slog.New(slog.NewJSONHandler(&log, nil)) })
+	signed := app3.request("GET", "/apps/3/channels", "")
+	for _, c := range []struct {
+		request string
+		cause   metrics.Refusal
+	}{
+		{credentials{testKey, "wrong", testTime}.request("GET", "/apps/3/channels", ""), metrics.RefusedAPISignature},
+		{app3.request("GET", "/apps/nobody/channels", ""), metrics.RefusedAPIApp},
+		{credentials{"other-key", "other-secret", testTime}.request("GET", "/apps/3/channels", ""), metrics.RefusedAPIKey},
+		{credentials{testKey, testSecret, testTime - 601}.request("GET", "/apps/3/channels", ""), metrics.RefusedAPITimestamp},
+		{strings.Replace(signed, "auth_version=1.0", "auth_version=2.0", 1), metrics.RefusedAPIVersion},
+		{strings.Replace(app3.request("POST", "/apps/3/events", vectorBody), `{"name"`, `{"nome"`, 1), metrics.RefusedAPIBody},
+		{credentials{"off-key", "off-secret", testTime}.request("GET", "/apps/off/channels", ""), metrics.RefusedAPIDisabled},
+	} {
+		for range 100 {
+			f.send(c.request)
+		}
+		if n := f.counters.Refusals(c.cause); n != 100 {
+			t.Errorf("%s: counted %d times", c.cause, n)
+		}
+	}
+	if n := strings.Count(log.String(), "not authenticated"); n != 10 {
+		t.Errorf("%d lines in the log", n)
 	}
 }
 

@@ -17,9 +17,10 @@ import (
 // and a line for the developer who reads it.
 type refusal struct {
 	status     int
-	text       string // without the final newline (PROTOCOL 5.60)
-	retryAfter int    // seconds; 0: no header
-	allow      string // for 405
+	text       string          // without the final newline (PROTOCOL 5.60)
+	retryAfter int             // seconds; 0: no header
+	allow      string          // for 405
+	cause      metrics.Refusal // of a failed authentication
 }
 
 func (r *refusal) Error() string { return r.text }
@@ -27,8 +28,8 @@ func (r *refusal) Error() string { return r.text }
 // Answers that carry nothing of the request.
 var (
 	errNotFound    = &refusal{status: fasthttp.StatusNotFound, text: "Not found"}
-	errUnknownApp  = &refusal{status: fasthttp.StatusNotFound, text: "Unknown app_id"}
-	errDisabled    = &refusal{status: fasthttp.StatusForbidden, text: "App is disabled"}
+	errUnknownApp  = &refusal{status: fasthttp.StatusNotFound, text: "Unknown app_id", cause: metrics.RefusedAPIApp}
+	errDisabled    = &refusal{status: fasthttp.StatusForbidden, text: "App is disabled", cause: metrics.RefusedAPIDisabled}
 	errUnavailable = &refusal{status: fasthttp.StatusServiceUnavailable, text: "Service unavailable, please retry", retryAfter: 1}
 	errUncertain   = &refusal{status: fasthttp.StatusServiceUnavailable, text: "No answer in time: the events may have been published, and a retry may publish them again", retryAfter: 1}
 	errInternal    = &refusal{status: fasthttp.StatusInternalServerError, text: "Internal server error"}
@@ -38,8 +39,8 @@ func badRequest(text string) *refusal {
 	return &refusal{status: fasthttp.StatusBadRequest, text: text}
 }
 
-func unauthorized(text string) *refusal {
-	return &refusal{status: fasthttp.StatusUnauthorized, text: text}
+func unauthorized(cause metrics.Refusal, text string) *refusal {
+	return &refusal{status: fasthttp.StatusUnauthorized, text: text, cause: cause}
 }
 
 func tooLarge(text string) *refusal {
@@ -101,6 +102,7 @@ func (s *Server) malformed(ctx *fasthttp.RequestCtx, err error) {
 	ctx.Response.Reset()
 	cors(ctx)
 	refuse(ctx, r)
+	s.garbled.Answered(r.status, 0)
 }
 
 // recovered keeps a panic from being more than the end of one connection

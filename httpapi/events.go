@@ -205,7 +205,19 @@ func (s *Server) publish(app *apps.App, list []cluster.Publication) ([]cluster.R
 	}
 	ctx, cancel := s.context()
 	defer cancel()
-	return s.opts.Hub.Publish(ctx, list)
+	receipts, err := s.opts.Hub.Publish(ctx, list)
+	if err == nil {
+		s.published(app, list)
+	}
+	return receipts, err
+}
+
+func (s *Server) published(app *apps.App, list []cluster.Publication) {
+	bytes := 0
+	for i := range list {
+		bytes += list[i].Frame.Size()
+	}
+	s.quotas.of(app.ID).counts.Published.Add(uint64(len(list)), uint64(bytes))
 }
 
 // names tells which channels an event goes to already. Few are compared with the

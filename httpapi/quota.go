@@ -12,18 +12,25 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// quotas is what apps have used of their limits per second. It grows with the
-// apps that are configured, never with requests: apps are few, none is forgotten.
-type quotas struct{ byApp sync.Map } // app id → *quota
+// quotas is what apps have used of their limits per second, and in all. It grows
+// with the apps that are configured, never with requests: apps are few, none is
+// forgotten.
+type quotas struct {
+	counters *metrics.Set // static after construction
+	byApp    sync.Map     // app id → *quota
+}
 
 // quota is what one app has used. It outlives changes of the app.
-type quota struct{ events, reads tokens }
+type quota struct {
+	events, reads tokens
+	counts        *metrics.App
+}
 
 func (q *quotas) of(app string) *quota {
 	if v, ok := q.byApp.Load(app); ok {
 		return v.(*quota)
 	}
-	v, _ := q.byApp.LoadOrStore(app, &quota{})
+	v, _ := q.byApp.LoadOrStore(app, &quota{counts: q.counters.App(-1, app)})
 	return v.(*quota)
 }
 

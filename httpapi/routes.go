@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"slices"
 	"strings"
+	"time"
 
 	"dunlin/apps"
+	"dunlin/metrics"
 
 	"github.com/valyala/fasthttp"
 )
@@ -18,12 +20,13 @@ type route struct {
 	auth   func(*Server, *call) error // finds the app that must have signed; nil: anybody may ask
 	reads  bool                       // counts as a read request of the app
 
-	segments []string // of path; "" stands for any
+	segments []string       // of path; "" stands for any
+	counts   *metrics.Route // its requests
 }
 
 // routeTable is the API. GET serves HEAD as well. What is asked most stands
 // first.
-func routeTable() []route {
+func routeTable(counters *metrics.Set) []route {
 	table := []route{
 		change("/apps/{app}/events", (*Server).postEvents),
 		change("/apps/{app}/batch_events", (*Server).postBatch),
@@ -40,6 +43,7 @@ func routeTable() []route {
 	}
 	for i := range table {
 		table[i].segments = split(table[i].path)
+		table[i].counts = counters.Route(table[i].method + " " + table[i].path)
 	}
 	return table
 }
@@ -103,7 +107,9 @@ type call struct {
 	prefixed []byte // undecoded, with the prefix; nil when the request had none
 	args     [maxArgs][]byte
 	app      *apps.App // of routes with auth
+	admitted bool      // app has signed
 	query    query
+	route    *route // nil: none matches
 
 	scratch []byte // what was signed, then the answer
 }
@@ -161,6 +167,7 @@ func cutPrefix(path []byte, prefix string) ([]byte, bool) {
 
 // handle is the entry of every request.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
+	began := s.opts.Counters.Now()
 	defer s.recovered(ctx)
 	if s.upgrade(ctx) {
 		return
@@ -178,8 +185,23 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	if err := s.dispatch(c); err != nil {
 		refuse(ctx, s.refusalOf(err))
 	}
+	s.answered(c, began)
 	c.release()
 	s.calls.Put(c)
+}
+
+// answered counts a request that is done with.
+func (s *Server) answered(c *call, began int64) {
+	counts := s.unrouted
+	if c.route != nil {
+		counts = c.route.counts
+	}
+	counts.Answered(c.ctx.Response.StatusCode(), time.Duration(s.opts.Counters.Now()-began))
+	if c.admitted {
+		of := s.quotas.of(c.app.ID).counts
+		of.Requests.Add(1, uint64(len(c.ctx.PostBody())))
+		of.AnswerBytes.Add(uint64(len(c.ctx.Response.Body())))
+	}
 }
 
 func (s *Server) dispatch(c *call) error {
@@ -191,12 +213,13 @@ func (s *Server) dispatch(c *call) error {
 		if r.method != string(c.method) || !r.match(c.path, &c.args) {
 			continue
 		}
+		c.route = r
 		if err := s.enter(c, r); err != nil {
 			return err
 		}
 		return r.handle(s, c)
 	}
-	return s.unrouted(c)
+	return s.notRouted(c)
 }
 
 // enter lets a request pass that may use the route now.
@@ -210,8 +233,8 @@ func (s *Server) enter(c *call, r *route) error {
 	return s.admitRead(c.app)
 }
 
-// unrouted tells a wrong path from a wrong method (RFC 9110 §15.5.6).
-func (s *Server) unrouted(c *call) error {
+// notRouted tells a wrong path from a wrong method (RFC 9110 §15.5.6).
+func (s *Server) notRouted(c *call) error {
 	var allow []string
 	for i := range s.routes {
 		if r := &s.routes[i]; r.match(c.path, &c.args) && !slices.Contains(allow, r.method) {

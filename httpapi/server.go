@@ -21,6 +21,7 @@ import (
 
 	"dunlin/apps"
 	"dunlin/channels"
+	"dunlin/internal/lograte"
 	"dunlin/metrics"
 
 	"github.com/valyala/fasthttp"
@@ -84,10 +85,14 @@ type Server struct {
 	// Static after construction
 	opts   Options
 	routes []route
+	// What is asked for that no route is, and what is no request at all
+	unrouted, garbled *metrics.Route
+
 	fast   *fasthttp.Server
 	linger time.Duration
 
-	calls    sync.Pool // of *call
+	denials  *lograte.Limiter // what the log has of requests that are not authenticated
+	calls    sync.Pool        // of *call
 	quotas   quotas
 	draining atomic.Bool
 
@@ -106,7 +111,9 @@ const lingerTime = 5 * time.Second
 // New returns a server that listens nowhere yet.
 func New(o Options) *Server {
 	o.setDefaults()
-	s := &Server{opts: o, routes: routeTable(), linger: lingerTime}
+	s := &Server{opts: o, routes: routeTable(o.Counters), linger: lingerTime, denials: lograte.New(o.Now)}
+	s.unrouted, s.garbled = o.Counters.Route("(none)"), o.Counters.Route("(not HTTP)")
+	s.quotas.counters = o.Counters
 	s.calls.New = func() any { return new(call) }
 	s.fast = &fasthttp.Server{
 		Handler:            s.handle,

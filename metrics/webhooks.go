@@ -51,6 +51,9 @@ type Webhooks struct {
 	// Backlog says what waits in the queue now, by app; nil: nobody knows now. Static
 	// after construction.
 	Backlog func() map[string]HookBacklog
+	// Label is what an app is shown as: apps with the same one are added up. Nil: as
+	// it is called. Static after construction.
+	Label func(app string) string
 
 	mu sync.Mutex
 	// Guarded by mu
@@ -149,6 +152,9 @@ func (w *Webhooks) Collect(ch chan<- prometheus.Metric) {
 			totals[app] = hookCounts{}
 		}
 	}
+	if w.Label != nil {
+		totals, now = byLabel(totals, w.Label, hookCounts.plus), byLabel(now, w.Label, HookBacklog.plus)
+	}
 	for app, c := range totals {
 		if now != nil {
 			b := now[app]
@@ -165,4 +171,33 @@ func (w *Webhooks) Collect(ch chan<- prometheus.Metric) {
 			send(hookDropped, prometheus.CounterValue, float64(c.drops[d]), app, d.String())
 		}
 	}
+}
+
+// byLabel adds up what apps with the same label have. Nil stays nil.
+func byLabel[V any](of map[string]V, label func(string) string, plus func(a, b V) V) map[string]V {
+	if of == nil {
+		return nil
+	}
+	out := make(map[string]V, len(of))
+	for app, v := range of {
+		l := label(app)
+		out[l] = plus(out[l], v)
+	}
+	return out
+}
+
+func (c hookCounts) plus(o hookCounts) hookCounts {
+	for i := range c.attempts {
+		c.attempts[i] += o.attempts[i]
+	}
+	for i := range c.drops {
+		c.drops[i] += o.drops[i]
+	}
+	c.delivered += o.delivered
+	c.dead += o.dead
+	return c
+}
+
+func (b HookBacklog) plus(o HookBacklog) HookBacklog {
+	return HookBacklog{Queued: b.Queued + o.Queued, Dead: b.Dead + o.Dead, Oldest: max(b.Oldest, o.Oldest)}
 }

@@ -26,7 +26,8 @@ type Options struct {
 	Metrics *metrics.Set // required
 	Ready   func() error // why the node should get no traffic; nil, or returning nil: it should
 	Version string
-	Log     *slog.Logger // required by Start, and by the admin interface
+	More    []prometheus.Collector // of parts that have figures of their own
+	Log     *slog.Logger           // required by Start, and by the admin interface
 
 	Inherited *os.File // a socket that listens already; nil: Start binds one
 
@@ -129,6 +130,7 @@ func registry(o Options) *prometheus.Registry {
 	})
 	build.Set(1)
 	r := prometheus.NewRegistry()
+	r.MustRegister(o.More...)
 	r.MustRegister(o.Metrics, build, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if o.HookMetrics != nil {

@@ -9,6 +9,7 @@ type Frame struct {
 	deflated *Frame // the other form, once it was asked for
 	once     sync.Once
 	header   uint8 // length of the header at the start of ws
+	class    Class
 }
 
 // frameHeadroom is the longest header of an unmasked frame; encoders leave that
@@ -49,21 +50,22 @@ func frameOf(b []byte) *Frame { return makeFrame(finText, b) }
 //	byte 1      MASK 0, length 0..125, or 126: 2 bytes follow, or 127: 8 bytes
 func makeFrame(first byte, b []byte) *Frame {
 	n := len(b) - frameHeadroom
+	class := classOf(b[frameHeadroom:])
 	switch {
 	case n < len16:
 		b = b[frameHeadroom-2:]
 		b[0], b[1] = first, byte(n)
-		return &Frame{ws: b, header: 2}
+		return &Frame{ws: b, header: 2, class: class}
 	case n < len64:
 		b = b[frameHeadroom-4:]
 		b[0], b[1], b[2], b[3] = first, 126, byte(n>>8), byte(n)
-		return &Frame{ws: b, header: 4}
+		return &Frame{ws: b, header: 4, class: class}
 	default:
 		b[0], b[1] = first, 127
 		for i := range 8 {
 			b[2+i] = byte(uint64(n) >> (56 - 8*i))
 		}
-		return &Frame{ws: b, header: 10}
+		return &Frame{ws: b, header: 10, class: class}
 	}
 }
 
@@ -73,6 +75,9 @@ func (f *Frame) WebSocket() []byte { return f.ws }
 // Payload returns the JSON text; of a deflated frame, its data. Read only.
 func (f *Frame) Payload() []byte { return f.ws[f.header:] }
 
+// Class is what the frame is about.
+func (f *Frame) Class() Class { return f.class }
+
 // Size is the number of bytes of the WebSocket form.
 func (f *Frame) Size() int { return len(f.ws) }
 
@@ -81,6 +86,11 @@ func (f *Frame) Size() int { return len(f.ws) }
 // deflated frame, or f when that would be no smaller. Whoever asks meanwhile waits,
 // no longer than deflating it again would take. Any goroutine may call.
 func (f *Frame) Deflated(deflate func(*Frame) *Frame) *Frame {
-	f.once.Do(func() { f.deflated = deflate(f) })
+	f.once.Do(func() {
+		f.deflated = deflate(f)
+		if f.deflated != f {
+			f.deflated.class = f.class
+		}
+	})
 	return f.deflated
 }

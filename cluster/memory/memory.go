@@ -229,6 +229,13 @@ func (e *Engine) Detach(ch protocol.ChannelKey) {
 	s.tidy(ch, c)
 }
 
+// Cached is how many events are kept, and their bytes.
+func (e *Engine) Cached() (events, bytes int) {
+	e.cache.mu.Lock()
+	defer e.cache.mu.Unlock()
+	return len(e.cache.events), e.cache.bytes
+}
+
 // Health implements cluster.Engine: memory is always well.
 func (e *Engine) Health() error { return nil }
 

@@ -226,6 +226,9 @@ func (e *Engine) Close() error {
 	return e.shared.Close()
 }
 
+// RejoinReasons are why a node took a new incarnation, in the order of Stats.Rejoins.
+func RejoinReasons() []string { return reasonNames[:] }
+
 // Stats returns the engine's counters.
 func (e *Engine) Stats() *Stats { return &e.stats }
 

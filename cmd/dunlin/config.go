@@ -70,6 +70,9 @@ type OpsConfig struct {
 	Host       string
 	Port       int
 	AdminToken *protocol.Secret // nil: no admin interface
+
+	MetricsApps  int    // apps with figures of their own; 0: all
+	SoketiPrefix string // of figures under Soketi's names; "": none
 }
 
 // EngineConfig chooses what nodes share.

@@ -214,6 +214,8 @@ var (
 		"1 to 128 of the characters A-Z a-z 0-9 _ - . ~ = + @")
 	keyPrefix = matching(`[A-Za-z0-9_.:-]{1,64}`, "text",
 		"1 to 64 of the characters A-Z a-z 0-9 _ . : -")
+	metricPrefix = matching(`([a-zA-Z_][a-zA-Z0-9_]{0,63})?`, "text",
+		"empty, or 1 to 64 of the characters A-Z a-z 0-9 _ that do not begin with a digit")
 	pathPrefix = matching(`(/[A-Za-z0-9_.~-]+)*`, "path",
 		`empty, or a path such as /ws that does not end in "/"`)
 )

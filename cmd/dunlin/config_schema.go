@@ -80,6 +80,13 @@ var serverTable = newTable("DUNLIN_", []string{"apps"},
 		"Secret of the admin interface, which `dunlin webhooks` uses. Empty: there is none.",
 		func(c *Config) **protocol.Secret { return &c.Ops.AdminToken }),
 
+	set("ops.metrics_apps", limit, "100",
+		"Apps that have figures of their own in `/metrics`, the first of the file first; what the others do is counted together, as app `(other)`.",
+		func(c *Config) *int { return &c.Ops.MetricsApps }),
+	set("ops.soketi_prefix", metricPrefix, `""`,
+		"Show the figures of apps under Soketi's names too, which then begin like this; there it is `soketi_`. Empty: do not.",
+		func(c *Config) *string { return &c.Ops.SoketiPrefix }),
+
 	set("engine.type", oneOf("memory", "redis"), "memory",
 		"What nodes share: `memory` is one node on its own, `redis` is many.",
 		func(c *Config) *string { return &c.Engine.Type }),

@@ -62,7 +62,7 @@ func TestDefaults(t *testing.T) {
 			MaxMessageBytes: 100 << 10, MaxRequestBytes: 1 << 20, MaxPendingBytes: 1 << 20, Drain: 10 * time.Second, Watch: true,
 			Compression: CompressionConfig{MinBytes: 256},
 		},
-		Ops:    OpsConfig{Enabled: true, Host: "127.0.0.1", Port: 9601},
+		Ops:    OpsConfig{Enabled: true, Host: "127.0.0.1", Port: 9601, MetricsApps: 100},
 		Engine: EngineConfig{Type: "memory", Redis: RedisConfig{Prefix: "dunlin", Lease: 8 * time.Second, Detach: 30 * time.Second}},
 		Webhooks: WebhooksConfig{
 			Queue: "memory", Path: "dunlin-webhooks.db", Timeout: 4 * time.Second, GiveUpAfter: 5 * time.Minute, Flush: 5 * time.Second,

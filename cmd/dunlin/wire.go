@@ -51,6 +51,7 @@ func newProgram(cfg *Config, in *inheritance, log *slog.Logger) (*Program, error
 	if p.listen == nil {
 		return nil, fmt.Errorf("transport %q is not available on this system", cfg.Server.Transport)
 	}
+	p.counters.NameApps(cfg.Ops.MetricsApps, appIDs(cfg.Apps)...)
 	node := redis.NodeName()
 	shared, err := newSharedQueue(cfg, node, log)
 	if err != nil {
@@ -64,6 +65,7 @@ func newProgram(cfg *Config, in *inheritance, log *slog.Logger) (*Program, error
 	if p.hooks, err = newHooks(cfg.Webhooks, shared, log); err != nil {
 		return nil, err
 	}
+	p.hooks.counters.Label = p.counters.Label
 	if p.engine, err = newEngine(cfg, node, p.hooks.outbox, log); err != nil {
 		return nil, errors.Join(err, p.hooks.stop())
 	}
@@ -202,7 +204,7 @@ func (p *Program) startOps() (err error) {
 	p.ops, err = ops.Start(a.Network, a.Address, ops.Options{
 		Metrics: p.counters, Ready: p.hub.Ready, Version: version, Log: p.log,
 		Webhooks: p.hooks.queue, HookMetrics: p.hooks.counters, AdminToken: p.cfg.Ops.AdminToken,
-		Reloads: p.reloads, Inherited: p.in.ops,
+		Reloads: p.reloads, Inherited: p.in.ops, More: p.figures(),
 	})
 	if err == nil {
 		p.log.Info("serving operators", "address", p.ops.Addr().String())

@@ -237,7 +237,7 @@ func (s *Server) Dial() *client.Conn {
 	return c
 }
 
-var metricLine = regexp.MustCompile(`(?m)^([a-z_]+(?:\{[^}]*\})?) ([0-9.e+-]+)$`)
+var metricLine = regexp.MustCompile(`(?m)^([a-z_]+(?:\{.*\})?) ([0-9.e+-]+)$`)
 
 // Metric reads a figure from the ops port, by the name and labels it has there. A
 // figure that is not there fails the test: all of them are there from the start.

@@ -162,9 +162,9 @@ func counters(t *testing.T, listen Listen) {
 	l := n.metrics.Loop(0)
 	// Closed is called before the last counts are in: look at what is.
 	eventually(t, func() error {
-		if l.Accepted.Load() != 1 || l.Connections.Load() != 0 || l.MessagesIn.Load() != 10 || l.FramesOut.Load() != 11 {
+		if l.Accepted.Load() != 1 || l.Connections.Load() != 0 || l.MessagesIn.Load() != 10 || l.FramesOut() != 11 {
 			return fmt.Errorf("accepted %d, open %d, messages in %d, frames out %d; want 1, 0, 10, 11",
-				l.Accepted.Load(), l.Connections.Load(), l.MessagesIn.Load(), l.FramesOut.Load())
+				l.Accepted.Load(), l.Connections.Load(), l.MessagesIn.Load(), l.FramesOut())
 		}
 		if l.BytesIn.Load() < 70 || l.BytesOut.Load() < 30 || l.Writes.Load() < 2 || l.Turns.Load() < 2 {
 			return fmt.Errorf("bytes in %d, out %d, writes %d, turns %d", l.BytesIn.Load(), l.BytesOut.Load(), l.Writes.Load(), l.Turns.Load())

@@ -66,7 +66,7 @@ func (c *conn) Send(f *protocol.Frame) {
 		f = c.loop.deflater.Frame(f)
 	}
 	q := c.pending()
-	c.loop.tally.framesOut++
+	c.loop.tally.sending(f)
 	q.frames = append(q.frames, f)
 	if q.size += f.Size(); q.size >= q.limit {
 		c.full()
@@ -127,7 +127,7 @@ func (c *conn) close(e *protocol.Error, err error) {
 	q := c.pending()
 	if e.Code >= protocol.CodeTLSOnly { // 1007 and 1009 are no errors of Pusher's
 		f := protocol.ErrorMessage(e)
-		c.loop.tally.framesOut++
+		c.loop.tally.sending(f)
 		q.frames = append(q.frames, f)
 		q.size += f.Size()
 	}

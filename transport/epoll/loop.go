@@ -73,7 +73,8 @@ type ending struct {
 
 // tally is what a turn counted. It goes to the shared counters once a turn.
 type tally struct {
-	messagesIn, bytesIn, framesOut, bytesOut, writes uint64
+	messagesIn, bytesIn, bytesOut, writes uint64
+	sent                                  [metrics.SentKinds]struct{ frames, bytes uint64 }
 }
 
 // ticks are the timeouts in ticks, so rounded that nothing is ever early.
@@ -226,14 +227,24 @@ func (l *loop) report() {
 		l.count.BytesIn.Add(t.bytesIn)
 		l.count.MessagesIn.Add(t.messagesIn)
 	}
-	if t.framesOut > 0 {
-		l.count.FramesOut.Add(t.framesOut)
+	for i := range t.sent {
+		if s := &t.sent[i]; s.frames > 0 {
+			l.count.Sent[i].Add(s.frames, s.bytes)
+		}
 	}
 	if t.writes > 0 {
 		l.count.Writes.Add(t.writes)
 		l.count.BytesOut.Add(t.bytesOut)
 	}
 	*t = tally{}
+	l.count.Written()
+}
+
+// sending counts a frame that is on its way.
+func (t *tally) sending(f *protocol.Frame) {
+	s := &t.sent[f.Class()]
+	s.frames++
+	s.bytes += uint64(f.Size())
 }
 
 // touch sees to it that c is flushed at the end of the turn.

@@ -68,7 +68,7 @@ func (c *conn) Send(f *protocol.Frame) {
 	if c.deflate {
 		f = c.loop.server.deflater.Frame(f)
 	}
-	c.loop.count.FramesOut.Add(1)
+	c.loop.count.Sent[f.Class()].Add(1, uint64(f.Size()))
 	if !c.queue(f.WebSocket()) {
 		c.tooSlow()
 	}
@@ -106,7 +106,9 @@ func (c *conn) close(e *protocol.Error, err error) {
 		return
 	}
 	if e.Code >= protocol.CodeTLSOnly { // 1007 and 1009 are no errors of Pusher's
-		c.queue(protocol.ErrorMessage(e).WebSocket())
+		f := protocol.ErrorMessage(e)
+		c.loop.count.Sent[f.Class()].Add(1, uint64(f.Size()))
+		c.queue(f.WebSocket())
 	}
 	c.queue(wire.AppendClose(nil, e.Code, e.Message))
 	c.end(err)

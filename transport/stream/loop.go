@@ -150,6 +150,7 @@ func (l *loop) turn(sweep bool) (more bool) {
 	}
 	more = l.handler.Turn(now)
 	l.settle()
+	l.count.Written()
 	l.count.Turns.Add(1)
 	return more
 }
