@@ -83,5 +83,8 @@ func (raw rawApp) app() *apps.App {
 	if d.Secrets = d.secrets; len(d.Secrets) == 0 {
 		d.Secrets = []*protocol.Secret{d.secret}
 	}
+	for i := range d.webhooks {
+		d.Webhooks = append(d.Webhooks, d.webhooks[i].webhook(&d))
+	}
 	return &d.App
 }

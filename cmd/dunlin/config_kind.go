@@ -35,6 +35,18 @@ var boolean = plain("true or false", func(g given) (bool, error) {
 	return false, g.wrong("true or false")
 })
 
+// inherited is what may be left out, for somebody else's value to stand for it.
+func inherited[V any](k kind[V]) kind[*V] {
+	return kind[*V]{
+		values: k.values,
+		read: func(g given) (*V, error) {
+			v, err := k.read(g)
+			return &v, err
+		},
+		same: func(a, b *V) bool { return a == b || a != nil && b != nil && k.same(*a, *b) },
+	}
+}
+
 // limit is a bound that can be taken away.
 var limit = kind[int]{"number, 0: no limit", number(0, math.MaxInt32).read, number(0, 0).same}
 

@@ -143,8 +143,11 @@ var serverTable = newTable("DUNLIN_", []string{"apps"},
 // appDraft is an app while it is read.
 type appDraft struct {
 	apps.App
-	secret  *protocol.Secret
-	secrets []*protocol.Secret
+	secret   *protocol.Secret
+	secrets  []*protocol.Secret
+	webhooks []endpointDraft
+	batching bool
+	batch    apps.Batch
 }
 
 var appTable = newTable("DUNLIN_APP_", nil,
@@ -186,7 +189,16 @@ var appTable = newTable("DUNLIN_APP_", nil,
 		func(a *appDraft) *[]string { return &a.AllowedOrigins }),
 	set("webhooks", endpoints, "[]",
 		"Endpoints that hear of the app's events. What each may have is listed below.",
-		func(a *appDraft) *[]apps.Webhook { return &a.Webhooks }),
+		func(a *appDraft) *[]endpointDraft { return &a.webhooks }),
+	set("webhook_batching.enabled", boolean, "true",
+		"Whether one request may tell an endpoint of many events, unless it has a setting of its own.",
+		func(a *appDraft) *bool { return &a.batching }),
+	set("webhook_batching.window", batchWindow, "50ms",
+		"How long the first event waits for others.",
+		func(a *appDraft) *time.Duration { return &a.batch.Window }),
+	set("webhook_batching.max_events", batchEvents, "50",
+		"So many are sent without waiting any longer.",
+		func(a *appDraft) *int { return &a.batch.Events }),
 
 	set("limits.connections", limit, "0",
 		"Open connections of the app, on all nodes together. More are refused with 4004.",

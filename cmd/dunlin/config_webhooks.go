@@ -16,11 +16,37 @@ import (
 	"dunlin/protocol"
 )
 
-// endpointDraft is an endpoint of an app's webhooks while it is read.
+// endpointDraft is an endpoint of an app's webhooks while it is read. What is nil
+// it has from its app.
 type endpointDraft struct {
 	apps.Webhook
-	batching bool
+	batching  *bool
+	window    *time.Duration
+	maxEvents *int
 }
+
+// webhook is the endpoint with what it has from its app.
+func (d *endpointDraft) webhook(app *appDraft) apps.Webhook {
+	w := d.Webhook
+	w.Batch = apps.Batch{Events: 1}
+	if or(d.batching, app.batching) {
+		w.Batch = apps.Batch{Events: or(d.maxEvents, app.batch.Events), Window: or(d.window, app.batch.Window)}
+	}
+	return w
+}
+
+func or[V any](given *V, otherwise V) V {
+	if given != nil {
+		return *given
+	}
+	return otherwise
+}
+
+// What batching takes, of an app and of an endpoint.
+var (
+	batchWindow = duration(0, time.Minute)
+	batchEvents = number(1, 200)
+)
 
 // endpointTable is the schema of an endpoint. It has no variables of its own: the
 // whole list is one, DUNLIN_APP_WEBHOOKS, in YAML or JSON.
@@ -40,15 +66,15 @@ var endpointTable = newTable("", nil,
 	set("filter.channel_name_ends_with", anyText, `""`,
 		"Only channels whose names end like this.",
 		func(d *endpointDraft) *string { return &d.Suffix }),
-	set("batching.enabled", boolean, "true",
-		"Whether one request may tell of many events.",
-		func(d *endpointDraft) *bool { return &d.batching }),
-	set("batching.window", duration(0, time.Minute), "50ms",
-		"How long the first event waits for others.",
-		func(d *endpointDraft) *time.Duration { return &d.Batch.Window }),
-	set("batching.max_events", number(1, 200), "50",
-		"So many are sent without waiting any longer.",
-		func(d *endpointDraft) *int { return &d.Batch.Events }),
+	set("batching.enabled", inherited(boolean), "",
+		"In place of the app's `webhook_batching.enabled`.",
+		func(d *endpointDraft) **bool { return &d.batching }),
+	set("batching.window", inherited(batchWindow), "",
+		"In place of the app's `webhook_batching.window`.",
+		func(d *endpointDraft) **time.Duration { return &d.window }),
+	set("batching.max_events", inherited(batchEvents), "",
+		"In place of the app's `webhook_batching.max_events`.",
+		func(d *endpointDraft) **int { return &d.maxEvents }),
 	set("concurrency", number(1, 64), "1",
 		"Requests that may be under way at once. The events of one channel keep their order in any case.",
 		func(d *endpointDraft) *int { return &d.Flights }),
@@ -56,9 +82,9 @@ var endpointTable = newTable("", nil,
 
 // endpoints is the list of an app's webhooks. What is wrong inside is reported
 // line by line.
-var endpoints = kind[[]apps.Webhook]{
+var endpoints = kind[[]endpointDraft]{
 	values: "list",
-	read: func(g given) ([]apps.Webhook, error) {
+	read: func(g given) ([]endpointDraft, error) {
 		if g.text {
 			var err error
 			if g, err = g.parsed(); err != nil {
@@ -72,7 +98,7 @@ var endpoints = kind[[]apps.Webhook]{
 			return nil, g.wrong("a list of endpoints")
 		}
 		r := &fileReader{lines: maxFile, secrets: g.secrets, bad: &mistakes{}}
-		var list []apps.Webhook
+		var list []endpointDraft
 		urls := map[string]int{}
 		for i, item := range g.node.Content {
 			if w, ok := r.endpoint(fmt.Sprintf("[%d]", i), item, urls); ok {
@@ -81,7 +107,7 @@ var endpoints = kind[[]apps.Webhook]{
 		}
 		return list, r.bad.inside()
 	},
-	same: func(a, b []apps.Webhook) bool { return len(a) == 0 && len(b) == 0 },
+	same: func(a, b []endpointDraft) bool { return len(a) == 0 && len(b) == 0 },
 }
 
 // parsed reads text, from a variable, as YAML, of which JSON is a part.
@@ -95,10 +121,10 @@ func (g given) parsed() (given, error) {
 }
 
 // endpoint reads one endpoint. urls counts how often each URL was seen.
-func (r *fileReader) endpoint(label string, item *yaml.Node, urls map[string]int) (apps.Webhook, bool) {
+func (r *fileReader) endpoint(label string, item *yaml.Node, urls map[string]int) (d endpointDraft, ok bool) {
 	values := layer{}
 	before := len(r.bad.list)
-	ok := r.fields(item, label, func(name string, key, val *yaml.Node) {
+	ok = r.fields(item, label, func(name string, key, val *yaml.Node) {
 		readField(r, endpointTable, place{label: label + "."}, name, key, val, func(path string, _ Spot, v any, _ error) { values[path] = v })
 	})
 	for _, s := range endpointTable.list {
@@ -107,9 +133,8 @@ func (r *fileReader) endpoint(label string, item *yaml.Node, urls map[string]int
 		}
 	}
 	if len(r.bad.list) > before {
-		return apps.Webhook{}, false
+		return d, false
 	}
-	var d endpointDraft
 	endpointTable.apply(&d, func(path string) (any, bool) {
 		v, ok := values[path]
 		return v, ok
@@ -117,10 +142,7 @@ func (r *fileReader) endpoint(label string, item *yaml.Node, urls map[string]int
 	urls[d.URL]++
 	named := apps.NewWebhook(d.URL, urls[d.URL])
 	d.ID, d.Shown = named.ID, named.Shown
-	if !d.batching {
-		d.Batch = apps.Batch{Events: 1}
-	}
-	return d.Webhook, true
+	return d, true
 }
 
 // webhookURL never shows what was given: it may hold a password.

@@ -59,6 +59,29 @@ apps:
 	}
 }
 
+// An app says how its events are batched, and an endpoint what is different for it.
+func TestBatchingOfTheApp(t *testing.T) {
+	t.Parallel()
+	second := time.Second
+	for _, c := range []struct {
+		app, endpoint string
+		want          apps.Batch
+	}{
+		{"{}", "{}", apps.DefaultBatch()},
+		{"{window: 1s, max_events: 9}", "{}", apps.Batch{Events: 9, Window: second}},
+		{"{window: 1s, max_events: 9}", "{max_events: 3}", apps.Batch{Events: 3, Window: second}},
+		{"{window: 1s, max_events: 9}", "{enabled: false}", apps.Batch{Events: 1}},
+		{"{enabled: false}", "{}", apps.Batch{Events: 1}},
+		{"{enabled: false, window: 1s}", "{enabled: true}", apps.Batch{Events: 50, Window: second}},
+		{"{enabled: false}", "{enabled: true, window: 0s, max_events: 200}", apps.Batch{Events: 200}},
+	} {
+		text := "apps: [{id: a, key: k, secret: s, webhook_batching: " + c.app + ", webhooks: [{url: http://127.0.0.1/, batching: " + c.endpoint + "}]}]\n"
+		if got := mustLoad(t, text, nil).Apps[0].Webhooks[0].Batch; got != c.want {
+			t.Errorf("%s, %s: %+v", c.app, c.endpoint, got)
+		}
+	}
+}
+
 // One variable has the whole list, in JSON as Soketi's users have it, or in YAML.
 func TestEndpointsFromTheEnvironment(t *testing.T) {
 	t.Parallel()

@@ -105,7 +105,7 @@ func TestExample(t *testing.T) {
 	}
 	showsDefaults(t, appTable, shown, []string{"id", "key", "secret", "secrets", "client_events"})
 
-	showsDefaults(t, endpointTable, shownEndpoint(t, data), []string{"url", "headers"})
+	showsDefaults(t, endpointTable, shownEndpoint(t, data), []string{"url", "headers", "batching.enabled", "batching.window", "batching.max_events"})
 
 	first := file.apps[0].app()
 	if first.ID != "app-id" || first.Key != "app-key" || revealed(first.Secrets) != "app-secret" || !first.ClientEvents {
