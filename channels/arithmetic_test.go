@@ -121,7 +121,7 @@ func TestIdleSize(t *testing.T) {
 		what       string
 		size, most uintptr
 	}{
-		{"session", unsafe.Sizeof(session{}), 112},
+		{"session", unsafe.Sizeof(session{}), 96},
 		{"subscription", unsafe.Sizeof(subscription{}), 64},
 		{"room", unsafe.Sizeof(room{}), 80},
 		{"entry", unsafe.Sizeof(entry{}), 128},

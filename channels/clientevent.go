@@ -86,24 +86,20 @@ func (x *session) moved(e *entry) {
 	}
 }
 
-// bucket is a token bucket: as many tokens as a second brings, full at first.
-type bucket struct {
-	tokens float64
-	at     int64 // of the last take, ns since 1970; 0: full
-}
+// bucket is a token bucket: as many tokens as a second brings, full at first. It is
+// kept as the time at which it will be full, in ns since 1970, which is small.
+type bucket int64
 
 // take takes one token, if there is one at now.
 func (b *bucket) take(now time.Time, perSecond int) bool {
-	most, at := float64(perSecond), now.UnixNano()
-	if b.at == 0 {
-		b.tokens = most
-	} else {
-		b.tokens = min(most, b.tokens+time.Duration(max(at-b.at, 0)).Seconds()*most)
-	}
-	b.at = at
-	if b.tokens < 1 {
+	at := now.UnixNano()
+	empty := at + int64(time.Second) // when it will be full if it is empty now; no clock that was set back makes it later
+	full := min(max(int64(*b), at), empty)
+	next := full + int64(time.Second)/int64(perSecond)
+	if next > empty {
+		*b = bucket(full)
 		return false
 	}
-	b.tokens--
+	*b = bucket(next)
 	return true
 }

@@ -18,10 +18,9 @@ type session struct {
 	app    *apps.App    // changes with a reload
 	counts *metrics.App // of the app on this loop
 	subs   subscriptions
-	events bucket             // of client events
-	user   *protocol.UserData // nil until signed in
-	watch  *watchlist         // nil: watches nobody
-	place  int32              // in shard.sessions
+	events bucket    // of client events
+	user   *identity // nil until signed in
+	place  int32     // in shard.sessions
 
 	authorized bool // signed in, or has joined a private channel once (PROTOCOL 1.40)
 	closing    bool // Close was called

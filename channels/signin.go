@@ -32,8 +32,9 @@ func (x *session) signin(m protocol.ClientMessage) *protocol.Error {
 	s.mutating = true
 	if x.user == nil {
 		s.signedIn(x, u.ID)
+		x.user = &identity{}
 	}
-	x.user, x.authorized = &u, true
+	x.user.UserData, x.authorized = u, true
 	x.conn.Send(protocol.SignedIn(want.UserData))
 	if x.app.WatchlistEvents {
 		x.watchAll(u.Watchlist)
@@ -42,24 +43,29 @@ func (x *session) signin(m protocol.ClientMessage) *protocol.Error {
 	return nil
 }
 
+// identity is whom a session is signed in as.
+type identity struct {
+	protocol.UserData
+	watch *watchlist // nil: watches nobody
+}
+
 // watchAll replaces the session's watchlist (PROTOCOL 4.25–4.29).
 func (x *session) watchAll(users []string) {
-	x.shard.hub.unwatch(x.watch)
-	x.watch = nil
+	x.shard.hub.unwatch(x.user.watch)
+	x.user.watch = nil
 	if len(users) > protocol.MaxWatchlist {
 		users = users[:protocol.MaxWatchlist]
 		x.fail(protocol.ErrWatchlistLimit)
 	}
 	if len(users) > 0 {
-		x.watch = x.shard.hub.watch(x, users)
+		x.user.watch = x.shard.hub.watch(x, users)
 	}
 }
 
 // signout undoes what signing in did, when the connection ends.
 func (x *session) signout() {
-	x.shard.hub.unwatch(x.watch)
-	x.watch = nil
 	if x.user != nil {
+		x.shard.hub.unwatch(x.user.watch)
 		x.shard.signedOut(x, x.user.ID)
 		x.user = nil
 	}

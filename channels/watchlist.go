@@ -112,7 +112,7 @@ func (p *people) changed(key protocol.ChannelKey, user string, online bool) {
 func (w *watchlist) tell(f *protocol.Frame) {
 	x := w.session
 	x.shard.do(func() {
-		if x.watch == w && !x.closed {
+		if x.user != nil && x.user.watch == w && !x.closed {
 			x.conn.Send(f)
 		}
 	})
