@@ -6,7 +6,7 @@ COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
 PACKAGES ?= ./...
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
-.PHONY: help run test check build bench bench-live bench-latency bench-million fuzz deps clean
+.PHONY: help run test check build bench bench-live bench-latency bench-million bench-curve fuzz deps clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -39,6 +39,10 @@ bench-million: ## what 1,000 to 1,000,000 connections cost, over simulated socke
 	@mkdir -p .cache/million
 	go build -tags simulated -o .cache/million/million ./test/million
 	.cache/million/million -out .cache/million/results-$$(date +%Y%m%d-%H%M%S).json
+
+bench-curve: ## throughput and latency against subscribers; Linux, two cores
+	@mkdir -p .cache/floor
+	test/floor/curve.sh >.cache/floor/curve-$$(date +%Y%m%d-%H%M%S).json
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	test/fuzz.sh

@@ -102,6 +102,8 @@ var mandates = []mandate{
 		"histograms of latencies only in internal/load"},
 	{[]string{"github.com/schollz/progressbar"}, []string{"cmd/dunlin"},
 		"what draws on a terminal only in cmd/dunlin"},
+	{[]string{"gonum.org/", "codeberg.org/", "git.sr.ht/"}, []string{"test/plot"},
+		"what draws pictures only in test/plot"},
 	{[]string{"go.etcd.io/bbolt"}, []string{"webhooks/spool"},
 		"the embedded store only in webhooks/spool"},
 }

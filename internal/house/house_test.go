@@ -150,7 +150,8 @@ func TestImportRules(t *testing.T) {
 		{"channels", "github.com/prometheus/client_golang/prometheus", mandates[4].rule},
 		{"channels", "github.com/HdrHistogram/hdrhistogram-go", mandates[5].rule},
 		{"internal/load", "github.com/schollz/progressbar/v3", mandates[6].rule},
-		{"webhooks/memory", "go.etcd.io/bbolt", mandates[7].rule},
+		{"test/million", "gonum.org/v1/plot", mandates[7].rule},
+		{"webhooks/memory", "go.etcd.io/bbolt", mandates[8].rule},
 		{"internal/load", "dunlin/transport/epoll", ruleContracts},
 	} {
 		got := CheckImports([]Package{{ImportPath: module + c.from, Imports: []string{c.to}}})
