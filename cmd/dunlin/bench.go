@@ -101,6 +101,7 @@ func (b *benchFlags) define(f *pflag.FlagSet, own []string) {
 	f.DurationVar(&o.Patience, "patience", o.Patience, "without any progress for so long, what is missing is lost")
 	f.StringVar(&o.Channel, "channel", o.Channel, "channel, or the beginning of the channels' names")
 	if own[0] == "connections" {
+		f.BoolVar(&o.Compress, "compress", false, "offer permessage-deflate on the WebSocket connections")
 		f.IntVar(&o.InFlight, "in-flight", o.InFlight, "connections being opened at a time")
 		f.StringSliceVar(&b.sources, "source", nil, "addresses of this machine to connect from, for more connections than one has\nports (default: the system's choice; to loopback, as many of 127.0.0.0/8 as needed)")
 	}
@@ -133,7 +134,10 @@ func (b *benchFlags) known() []benchFlag {
 		number("churn", &o.Churn, "members of presence channels that reconnect, a second"),
 		whole("publishers", &o.Publishers, "HTTP connections, each with one request under way"),
 		whole("window", &o.Window, "events under way, that not all have got; 0: any number. Not with --rate"),
-		whole("size", &o.Size, "bytes of an event's data"),
+		{"size", func(f *pflag.FlagSet) {
+			f.IntVar(&o.Size, "size", o.Size, "bytes of an event's data")
+			f.StringVar(&o.Fill, "fill", o.Fill, "what it is made of: x, or json, which compresses as JSON does")
+		}},
 		{"hold", func(f *pflag.FlagSet) {
 			f.DurationVar(&o.Hold, "hold", o.Hold, "how long all connections are held before memory is read")
 		}},

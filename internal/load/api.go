@@ -84,7 +84,7 @@ type caller struct {
 }
 
 func (r *run) newCaller() *caller {
-	c := &caller{api: r.api, mark: r.mark, padding: padding(r.o.Size)}
+	c := &caller{api: r.api, mark: r.mark, padding: padding(r.o.Fill, r.o.Size)}
 	c.request.Header.SetMethod(fasthttp.MethodPost)
 	c.request.Header.SetContentType("application/json")
 	return c

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tidwall/gjson"
+
 	"dunlin/protocol"
 )
 
@@ -90,8 +92,13 @@ func TestMark(t *testing.T) {
 			t.Errorf("%q: found %d", text, n)
 		}
 	}
-	if got := len(padding(100)); got != 100-markSize || padding(3) != "" {
-		t.Errorf("padding of %d", got)
+	for _, fill := range []string{FillX, FillJSON} {
+		for _, size := range []int{0, 3, markSize, 100, 10_000} {
+			data := gjson.Parse(`"` + padding(fill, size) + `"`).String()
+			if len(data) != max(size-markSize, 0) {
+				t.Errorf("padding with %s to %d: %d bytes", fill, size, len(data))
+			}
+		}
 	}
 }
 
@@ -277,6 +284,7 @@ func TestOptions(t *testing.T) {
 		"--secret":         func(o *Options) { o.Secret = nil },
 		"--size":           func(o *Options) { o.Size = 5 },
 		"--rate":           func(o *Options) { o.Rate = -1 },
+		"--fill":           func(o *Options) { o.Fill = "y" },
 		"--group":          func(o *Options) { o.Scenario, o.Group = ClientEvents, 1 },
 		"--per-connection": func(o *Options) { o.Channels, o.PerConnection = 3, 4 },
 		"durations":        func(o *Options) { o.Duration = -1 },
@@ -326,7 +334,7 @@ func TestTable(t *testing.T) {
 		Scenario: Mixed, Options: Options{URL: "http://h:1"}, Interrupted: true,
 		Connections: &Connections{Wanted: 1000, Ready: 998, Failed: 2, Lost: 1, Reopened: 3, PerSecond: 5000.7},
 		Joins:       &Joins{Sent: 10, Succeeded: 9, PerSecond: 1}, Requests: &Requests{Sent: 20, Accepted: 19, PerSecond: 4},
-		Clients: &ClientSends{Sent: 5, Refused: 1}, Deliveries: &Deliveries{Expected: 19000, Received: 18999, Lost: 1, PerSecond: 9e5},
+		Clients: &ClientSends{Sent: 5, Refused: 1}, Deliveries: &Deliveries{Expected: 19000, Received: 18999, Lost: 1, PerSecond: 9e5, BytesEach: 1080.5},
 		FromClients: &Deliveries{Expected: 1}, Members: &Deliveries{Expected: 2, Received: 2},
 		Latency: map[string]Percentiles{timeDelivery: p, timeLast: p}, LatencyFrom: "schedule",
 		Server: &Server{PID: 1, PerDelivery: 8.25, PerConnection: 70, ResidentBefore: 1 << 20, ResidentAfter: 2 << 20, PerConnectionB: 890.4},

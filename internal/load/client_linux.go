@@ -47,6 +47,9 @@ func (c *client) live() bool { return c.state > unused && c.state < gone }
 // upgradeRequest is what every client begins with.
 func (r *run) upgradeRequest() []byte {
 	path := r.target.prefix + "/app/" + url.PathEscape(r.o.Key) + "?protocol=7&client=dunlin-bench&version=1.0.0"
+	if r.o.Compress {
+		return wire.AppendUpgrade(nil, r.target.host, path, wire.OfferDeflate)
+	}
 	return wire.AppendUpgrade(nil, r.target.host, path)
 }
 
@@ -88,6 +91,7 @@ func (s *swarm) read(c *client, ended bool) {
 			return
 		}
 		s.now = s.r.now()
+		s.r.received += int64(n)
 		s.input(c, s.buf[:n])
 		if n < len(s.buf) && !ended {
 			return // the socket is empty; what comes from now on is a new edge
@@ -146,6 +150,9 @@ func (s *swarm) upgraded(c *client, chunk []byte) []byte {
 		s.fail(c, "upgrade refused", string(line))
 		return nil
 	}
+	if bytes.Contains(head, []byte("permessage-deflate")) {
+		s.compressing++
+	}
 	c.state, c.in = greeting, nil
 	return chunk[n:]
 }
@@ -153,12 +160,38 @@ func (s *swarm) upgraded(c *client, chunk []byte) []byte {
 func (s *swarm) frame(c *client, e wire.Event) {
 	switch e.Kind {
 	case wire.Text:
+		if e.Deflate {
+			s.deflated(c, e.Payload)
+			return
+		}
 		s.message(c, e.Payload)
 	case wire.Ping:
 		s.send(c, wire.Pong, e.Payload)
 	case wire.Close:
 		s.fail(c, "close "+strconv.Itoa(e.Code), string(e.Payload))
 	}
+}
+
+const (
+	maxInflated = 64 << 20
+	keepTexts   = 256
+)
+
+// deflated takes a compressed message. What many get is inflated once.
+func (s *swarm) deflated(c *client, data []byte) {
+	text, known := s.texts[string(data)]
+	if !known {
+		var bad *protocol.Error
+		if text, bad = wire.Inflate(data, maxInflated); bad != nil || !s.r.o.Compress {
+			s.fail(c, "broken frame", "compressed, and not as it was offered")
+			return
+		}
+		if len(s.texts) >= keepTexts {
+			clear(s.texts)
+		}
+		s.texts[string(data)] = text
+	}
+	s.message(c, text)
 }
 
 var eventKey = []byte(`{"event":"`)

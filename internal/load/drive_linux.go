@@ -90,6 +90,9 @@ func (r *run) assemble(h hooks) (*swarm, error) {
 	if s.ready == 0 && !r.ended() {
 		return nil, fmt.Errorf("no connection could be opened: %s", r.errors.worst())
 	}
+	if r.o.Compress && s.compressing < r.o.Connections {
+		r.note("%s of %s connections have negotiated compression", Count(int64(s.compressing)), Count(int64(r.o.Connections)))
+	}
 	n := int64(s.ready)
 	r.charge(func(u *Server) { u.PerConnection = done.per(n) })
 	r.connect(s, r.o.Connections, len(s.clients), 0)

@@ -79,11 +79,12 @@ type run struct {
 	server *process // nil without a pid
 
 	// Owned by the goroutine that called Run
-	report  *Report
-	open    *phase    // under way
-	shown   int64     // when progress was last shown
-	closers []func()  // in the order of construction
-	elapsed latencies // by what was timed
+	report   *Report
+	open     *phase    // under way
+	shown    int64     // when progress was last shown
+	received int64     // bytes, on all WebSocket connections
+	closers  []func()  // in the order of construction
+	elapsed  latencies // by what was timed
 
 	errors tally
 }

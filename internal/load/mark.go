@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
-	"strings"
 )
 
 // mark is how an event is known again in the messages that carry it, whatever
@@ -44,6 +43,3 @@ func (m *mark) find(message []byte) (n int, ok bool) {
 	}
 	return n, true
 }
-
-// padding fills an event's data up to its size.
-func padding(size int) string { return strings.Repeat("x", max(size-markSize, 0)) }

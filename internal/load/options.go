@@ -29,6 +29,7 @@ type Options struct {
 	PerConnection int    `json:"per_connection,omitempty"` // channels that each connection subscribes to
 	Group         int    `json:"group,omitempty"`          // members of a channel in which clients send events
 	SlowReaders   int    `json:"slow_readers,omitempty"`   // further subscribers that never read
+	Compress      bool   `json:"compress,omitempty"`       // connections offer permessage-deflate
 
 	// What happens
 	Rate       float64 `json:"rate,omitempty"`        // a second, evenly spaced; 0: as fast as Window and answers allow
@@ -37,6 +38,7 @@ type Options struct {
 	Publishers int     `json:"publishers,omitempty"`  // HTTP connections, each with one request under way
 	Window     int     `json:"window,omitempty"`      // events not yet delivered to all; 0: any number
 	Size       int     `json:"size,omitempty"`        // bytes of an event's data
+	Fill       string  `json:"fill,omitempty"`        // what it is made of: FillX or FillJSON
 	InFlight   int     `json:"in_flight,omitempty"`   // connections being opened at a time
 
 	// When it ends: Events and Duration bound what is measured, whichever comes first
@@ -69,7 +71,7 @@ const (
 func Defaults(scenario string) Options {
 	o := Options{
 		Scenario: scenario, URL: "http://127.0.0.1:6001", AppID: "app-id", Key: "app-key", Channel: "bench",
-		Size: 128, InFlight: 512, Duration: 30 * time.Second, Patience: 5 * time.Second,
+		Size: 128, Fill: FillX, InFlight: 512, Duration: 30 * time.Second, Patience: 5 * time.Second,
 	}
 	switch scenario {
 	case Connect:
@@ -98,6 +100,7 @@ func (o Options) withDefaults() Options {
 	fill(&o.AppID, d.AppID)
 	fill(&o.Key, d.Key)
 	fill(&o.Channel, d.Channel)
+	fill(&o.Fill, d.Fill)
 	for _, f := range []struct {
 		to   *int
 		from int
@@ -154,6 +157,8 @@ func (o Options) check() error {
 	switch {
 	case o.Secret == nil:
 		return errors.New("--secret is missing")
+	case o.Fill != FillX && o.Fill != FillJSON:
+		return fmt.Errorf("--fill must be %s or %s, not %s", FillX, FillJSON, o.Fill)
 	case o.Duration < 0 || o.Hold < 0 || o.Patience < 0:
 		return errors.New("durations must not be negative")
 	case o.Scenario == ClientEvents && o.Group < 2:

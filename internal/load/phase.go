@@ -13,6 +13,7 @@ type Phase struct {
 	Maker    float64 `json:"maker_cpu_seconds"`      // of this program
 	Loop     float64 `json:"maker_loop_cpu_seconds"` // of its epoll loop alone
 	Resident int64   `json:"server_resident_bytes,omitempty"`
+	Received int64   `json:"received_bytes,omitempty"` // on all WebSocket connections
 }
 
 // phase is a Phase under way.
@@ -22,11 +23,12 @@ type phase struct {
 	before usage // of the server
 	maker  time.Duration
 	loop   time.Duration
+	bytes  int64 // that the run had received
 }
 
 // begin begins a phase, on the loop's thread.
 func (r *run) begin(name string) {
-	p := &phase{name: name, began: time.Now()}
+	p := &phase{name: name, began: time.Now(), bytes: r.received}
 	if r.server != nil {
 		p.before, _ = r.server.usage() // end says when it is gone
 		if r.report.Server == nil {
@@ -43,7 +45,7 @@ func (r *run) end(idle time.Duration) Phase {
 	p := r.open
 	r.open = nil
 	took := max(time.Since(p.began)-idle, time.Microsecond)
-	done := Phase{Name: p.name, Seconds: took.Seconds()}
+	done := Phase{Name: p.name, Seconds: took.Seconds(), Received: r.received - p.bytes}
 	maker, loop := ownCPU()
 	done.Maker, done.Loop = (maker - p.maker).Seconds(), (loop - p.loop).Seconds()
 	if r.server != nil {

@@ -64,6 +64,9 @@ type Deliveries struct {
 	Lost      int64   `json:"lost"`
 	Repeated  int64   `json:"repeated"` // more than there were subscribers
 	PerSecond float64 `json:"per_second"`
+	// BytesEach is what came on all connections meanwhile, frames and all, for each of
+	// them. 0 where there was more than deliveries.
+	BytesEach float64 `json:"bytes_each,omitempty"`
 }
 
 // Percentiles are in milliseconds.
@@ -127,6 +130,9 @@ func (p Phase) per(n int64) float64 {
 	}
 	return p.Server * 1e6 / float64(n)
 }
+
+// each is how many bytes came for each of n.
+func (p Phase) each(n int64) float64 { return float64(p.Received) / float64(max(n, 1)) }
 
 // rate is how many there were a second.
 func (p Phase) rate(n int64) float64 { return float64(n) / p.Seconds }

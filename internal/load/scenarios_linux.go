@@ -112,7 +112,7 @@ func (r *run) published(s *swarm, track *tracker, each int, channel func(n int) 
 	p.stop()
 	done := r.end(idle)
 	d := track.sum()
-	d.PerSecond = done.rate(d.Received)
+	d.PerSecond, d.BytesEach = done.rate(d.Received), done.each(d.Received)
 	r.report.Deliveries = &d
 	r.reportLost(s)
 	r.charge(func(u *Server) {

@@ -27,15 +27,17 @@ type swarm struct {
 
 	clients []client
 	events  []unix.EpollEvent
-	buf     []byte // what one read may take
-	scratch []byte // what is being sent
-	armed   int64  // when the timer rings
-	now     int64  // of the last read
-	alive   int64  // when keepAlive last looked
+	buf     []byte            // what one read may take
+	scratch []byte            // what is being sent
+	armed   int64             // when the timer rings
+	now     int64             // of the last read
+	alive   int64             // when keepAlive last looked
+	texts   map[string][]byte // of compressed messages that came lately
 
-	ready   int // that are
-	settled int // that were ready, or failed before
-	lost    int // that were ready
+	ready       int // that are
+	settled     int // that were ready, or failed before
+	lost        int // that were ready
+	compressing int // that have negotiated it
 }
 
 // hooks are what a scenario wants to know of its clients. Any may be nil; they
@@ -67,6 +69,7 @@ func (r *run) newSwarm(n int, h hooks) (*swarm, error) {
 	s := &swarm{
 		r: r, hooks: h, secret: r.o.Secret, upgrade: r.upgradeRequest(), sources: newSources(r.o.Sources, r.target.ip, localPorts()),
 		clients: make([]client, n), events: make([]unix.EpollEvent, eventsPerTurn), buf: make([]byte, readBytes),
+		texts: make(map[string][]byte),
 	}
 	s.to, s.family = socketAddress(r.target.ip, r.target.port)
 	var err error

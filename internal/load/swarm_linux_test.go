@@ -162,8 +162,8 @@ func (p *peer) succeed(m gjson.Result) {
 
 func (p *peer) event(data string) { p.text(`{"channel":"bench","data":"%s","event":"bench"}`, data) }
 
-// TestOtherServers: the order of keys, pings of both kinds, and a greeting that
-// comes byte by byte.
+// TestOtherServers: the order of keys, pings of both kinds, a greeting that comes
+// byte by byte, and compression that is declined.
 func TestOtherServers(t *testing.T) {
 	t.Parallel()
 	s := &odd{}
@@ -175,11 +175,16 @@ func TestOtherServers(t *testing.T) {
 		p.Write(wire.AppendPing(nil, []byte("are you there")))
 		p.text(`{"event":"pusher:ping","data":{}}`)
 	}
-	r, err := Run(t.Context(), s.start(t))
+	o := s.start(t)
+	o.Compress = true
+	r, err := Run(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := r.Deliveries; *d != (Deliveries{100, 100, 0, 0, d.PerSecond}) || r.Requests.Accepted != 20 || len(r.Errors) != 0 {
+	if len(r.Notes) != 1 || r.Notes[0] != "0 of 5 connections have negotiated compression" {
+		t.Errorf("notes %q", r.Notes)
+	}
+	if d := r.Deliveries; *d != (Deliveries{100, 100, 0, 0, d.PerSecond, d.BytesEach}) || d.BytesEach < 128 || d.BytesEach > 256 || r.Requests.Accepted != 20 || len(r.Errors) != 0 {
 		t.Errorf("%+v %+v %+v", d, r.Requests, r.Errors)
 	}
 	if each, last := r.Latency[timeDelivery], r.Latency[timeLast]; each.Count != 100 || last.Count != 20 || last.Max < each.P50 {
@@ -214,7 +219,7 @@ func TestLosses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := r.Deliveries; *d != (Deliveries{100, 99, 1, 1, d.PerSecond}) {
+	if d := r.Deliveries; *d != (Deliveries{100, 99, 1, 1, d.PerSecond, d.BytesEach}) {
 		t.Errorf("%+v", d)
 	}
 }

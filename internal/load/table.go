@@ -54,7 +54,11 @@ func (rep *Report) printCounts(t io.Writer) {
 		*Deliveries
 	}{{"deliveries", rep.Deliveries}, {"  of client events", rep.FromClients}, {"  of member_added", rep.Members}} {
 		if d.Deliveries != nil {
-			row(d.what, d.PerSecond, of(d.Received, "of "+Count(d.Expected)), of(d.Lost, "lost"), of(d.Repeated, "too many"))
+			parts := []string{of(d.Received, "of "+Count(d.Expected)), of(d.Lost, "lost"), of(d.Repeated, "too many")}
+			if d.BytesEach > 0 {
+				parts = append(parts, of(int64(d.BytesEach), "bytes each"))
+			}
+			row(d.what, d.PerSecond, parts...)
 		}
 	}
 }

@@ -31,7 +31,7 @@ type talk struct {
 func (r *run) newTalk(first, n int, rate float64) *talk {
 	return &talk{
 		r: r, first: first, n: n, plan: schedule{rate: rate}, members: make([]int, n/r.o.Group+1),
-		track: newTracker(r.o.Events, r.elapsed.of(timeClient), newLatency()), pad: padding(r.o.Size),
+		track: newTracker(r.o.Events, r.elapsed.of(timeClient), newLatency()), pad: padding(r.o.Fill, r.o.Size),
 	}
 }
 
@@ -135,6 +135,7 @@ func (t *talk) report(done Phase) {
 	d.Expected -= t.lostDeliveries
 	d.Lost = max(d.Expected-d.Received, 0)
 	d.PerSecond = done.rate(d.Received)
+	d.BytesEach = done.each(d.Received)
 	t.r.report.FromClients = &d
 	t.r.report.Clients = &ClientSends{Sent: int64(t.sent), Refused: int64(t.refusals), PerSecond: done.rate(int64(t.sent))}
 }

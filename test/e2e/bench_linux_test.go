@@ -17,7 +17,7 @@ import (
 
 // benchConfig has no limits that a load runs into.
 const benchConfig = `
-server: {port: 0, drain: 0}
+server: {port: 0, drain: 0, compression: {enabled: true}}
 ops: {port: 0}
 apps:
   - {id: app-id, key: app-key, secret: app-secret, client_events: true, limits: {client_events_per_second: 0, presence_members: 0}}
@@ -91,6 +91,13 @@ func TestBench(t *testing.T) {
 		{"fanout --connections 50 --events 100", "connections deliveries requests", "connect delivery last_delivery request", deliveries(100, 5000)},
 		{"fanout --connections 50 --events 100 --publishers 8 --window 16 --size 2000", "connections deliveries requests",
 			"connect delivery last_delivery request", deliveries(100, 5000)},
+		{"fanout --connections 50 --events 100 --size 5000 --fill json --compress", "connections deliveries requests",
+			"connect delivery last_delivery request", func(t *testing.T, r load.Report) {
+				deliveries(100, 5000)(t, r)
+				if d := r.Deliveries; d.BytesEach < 500 || d.BytesEach > 2500 || len(r.Notes) != 0 {
+					t.Errorf("%+v %q", d, r.Notes)
+				}
+			}},
 		{"fanout --connections 20 --rate 200 --duration 500ms --slow-readers 2", "connections deliveries requests",
 			"connect delivery last_delivery request", deliveries(100, 2000)},
 		{"channels --connections 60 --channels 20 --per-connection 2 --events 200", "connections deliveries requests",

@@ -50,7 +50,7 @@ func opOf(kind Kind) ws.OpCode {
 // ServerFrame returns the first event in what a server sent, and what follows
 // it. Kind None says that the frame is not complete: the caller keeps chunk and
 // calls again when more has come. The payload lies in chunk and is not checked
-// for UTF-8. Fragmented messages, which no Pusher server sends, are an error.
+// for UTF-8, nor inflated. Fragmented messages, which no Pusher server sends, are an error.
 func ServerFrame(chunk []byte) (Event, []byte, *protocol.Error) {
 	if len(chunk) < 2 {
 		return Event{}, chunk, nil
@@ -59,7 +59,7 @@ func ServerFrame(chunk []byte) (Event, []byte, *protocol.Error) {
 	switch {
 	case chunk[1]&0x80 != 0: // §5.1: "A server MUST NOT mask any frames that it sends to the client"
 		return Event{}, nil, errMasked
-	case chunk[0]&0x70 != 0:
+	case chunk[0]&0x70 != 0 && chunk[0] != 0x80|rsv1|byte(ws.OpText):
 		return Event{}, nil, errReserved
 	case length == 126:
 		n = 4
@@ -89,7 +89,7 @@ func serverEvent(first byte, payload []byte) (Event, *protocol.Error) {
 	case first&0x80 == 0 || op == ws.OpContinuation:
 		return Event{}, errFragmented
 	case op == ws.OpText:
-		return Event{Kind: Text, Payload: payload}, nil
+		return Event{Kind: Text, Deflate: first&rsv1 != 0, Payload: payload}, nil
 	case op == ws.OpBinary, op == ws.OpPing, op == ws.OpPong, op == ws.OpClose:
 		return event(op, payload)
 	}
@@ -103,10 +103,18 @@ const (
 	SampleAccept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 )
 
-// AppendUpgrade appends a client's upgrade request. A server that upgrades
-// answers 101 with SampleAccept.
-func AppendUpgrade(b []byte, host, target string) []byte {
+// OfferDeflate is an offer of permessage-deflate whose taker sends messages that
+// Inflate understands, each on its own.
+const OfferDeflate = deflateName + "; server_no_context_takeover"
+
+// AppendUpgrade appends a client's upgrade request with offers of extensions. A
+// server that upgrades answers 101 with SampleAccept.
+func AppendUpgrade(b []byte, host, target string, offers ...string) []byte {
 	b = append(append(append(b, "GET "...), target...), " HTTP/1.1\r\nHost: "...)
 	b = append(append(b, host...), "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: "...)
-	return append(append(b, sampleKey...), "\r\nSec-WebSocket-Version: 13\r\n\r\n"...)
+	b = append(append(b, sampleKey...), "\r\nSec-WebSocket-Version: 13\r\n"...)
+	for _, offer := range offers {
+		b = append(append(append(b, "Sec-WebSocket-Extensions: "...), offer...), "\r\n"...)
+	}
+	return append(b, "\r\n"...)
 }

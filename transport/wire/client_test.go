@@ -34,6 +34,7 @@ func TestServerFrame(t *testing.T) {
 	for _, text := range []string{"", "short", long[:200], long} {
 		stream = append(stream, protocol.NewFrame([]byte(text)).WebSocket()...)
 	}
+	stream = append(stream, protocol.NewDeflatedFrame([]byte(hello)).WebSocket()...)
 	stream = AppendClose(AppendPing(stream, []byte("p")), 4200, "bye")
 	var got []Event
 	held := []byte(nil)
@@ -49,13 +50,13 @@ func TestServerFrame(t *testing.T) {
 			held = append([]byte(nil), rest...)
 		}
 	}
-	want := []Event{{Text, 0, nil}, {Text, 0, []byte("short")}, {Text, 0, []byte(long[:200])}, {Text, 0, []byte(long)},
-		{Ping, 0, []byte("p")}, {Close, 4200, []byte("bye")}}
+	want := []Event{{Kind: Text}, {Kind: Text, Payload: []byte("short")}, {Kind: Text, Payload: []byte(long[:200])}, {Kind: Text, Payload: []byte(long)},
+		{Kind: Text, Deflate: true, Payload: []byte(hello)}, {Kind: Ping, Payload: []byte("p")}, {Kind: Close, Code: 4200, Payload: []byte("bye")}}
 	if len(got) != len(want) || len(held) != 0 {
 		t.Fatalf("%d events, %d bytes left", len(got), len(held))
 	}
 	for i, w := range want {
-		if g := got[i]; g.Kind != w.Kind || g.Code != w.Code || !bytes.Equal(g.Payload, w.Payload) {
+		if g := got[i]; g.Kind != w.Kind || g.Deflate != w.Deflate || g.Code != w.Code || !bytes.Equal(g.Payload, w.Payload) {
 			t.Errorf("event %d: kind %d, code %d, %d bytes", i, g.Kind, g.Code, len(g.Payload))
 		}
 	}
@@ -65,7 +66,10 @@ func TestServerFrameRefuses(t *testing.T) {
 	t.Parallel()
 	for frame, want := range map[string]*protocol.Error{
 		"\x81\x80\x00\x00\x00\x00": errMasked,
-		"\xC1\x00":                 errReserved,
+		"\xA1\x00":                 errReserved,
+		"\xC2\x00":                 errReserved,
+		"\xC9\x00":                 errReserved,
+		"\x41\x00":                 errReserved,
 		"\x01\x00":                 errFragmented,
 		"\x80\x00":                 errFragmented,
 		"\x83\x00":                 errOpcode,
@@ -83,9 +87,11 @@ func TestServerFrameRefuses(t *testing.T) {
 // TestAppendUpgrade asks the server's own upgrader.
 func TestAppendUpgrade(t *testing.T) {
 	t.Parallel()
-	u := NewUpgrader("/ws", false)
-	h, response, err := u.Upgrade(AppendUpgrade(nil, "h:1", "/ws/app/key?protocol=7"))
-	if err != nil || h.Key != "key" || !strings.Contains(string(response), SampleAccept) {
-		t.Errorf("%s %+v %v", response, h, err)
+	u := NewUpgrader("/ws", true)
+	for _, offers := range [][]string{nil, {OfferDeflate}, {"x-other", OfferDeflate}} {
+		h, response, err := u.Upgrade(AppendUpgrade(nil, "h:1", "/ws/app/key?protocol=7", offers...))
+		if err != nil || h.Key != "key" || h.Deflate != (offers != nil) || !strings.Contains(string(response), SampleAccept) {
+			t.Errorf("%q: %s %+v %v", offers, response, h, err)
+		}
 	}
 }

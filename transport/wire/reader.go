@@ -24,6 +24,7 @@ const (
 // Event is one message or control frame.
 type Event struct {
 	Kind    Kind
+	Deflate bool   // of ServerFrame: the payload is a message's compressed data, for Inflate
 	Code    int    // of Close; NoStatus when the frame carried none
 	Payload []byte // of Close: the reason. Valid until the next call, and while the chunk is
 }
