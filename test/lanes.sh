@@ -58,6 +58,7 @@ lane_redis() {
 nodes_clients() {
 	make --no-print-directory build
 	install_packages
+	has haproxy || skip redis-balancer haproxy
 	node --test --test-reporter=spec --test-timeout=60000 test/nodes/*.test.js
 }
 

@@ -3,6 +3,7 @@
 declare -A package_of=(
 	[cc]='gcc libc6-dev'
 	[chromium]=chromium
+	[haproxy]=haproxy
 	[node]=nodejs
 	[npm]=npm
 	[redis-server]=redis-server

@@ -39,7 +39,7 @@ function configuration({ apps, folder, engine, settings }) {
  * A free port below the range that systems give to outgoing connections: while a
  * server is down, its reconnecting clients could otherwise be given its port.
  */
-async function freePort() {
+export async function freePort() {
   for (;;) {
     const port = randomInt(10_000, 32_000)
     const probe = createServer()
