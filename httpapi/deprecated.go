@@ -48,8 +48,8 @@ func (s *Server) getStats(c *call) error {
 	if kind.Is(protocol.Presence) {
 		want |= cluster.WantUsers
 	}
-	ctx, cancel := s.context()
-	defer cancel()
+	ctx := within(s.opts.RequestTimeout)
+	defer ctx.stop()
 	found, err := s.opts.Hub.Channel(ctx, ch, want)
 	if err != nil {
 		return err

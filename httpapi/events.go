@@ -203,8 +203,8 @@ func (s *Server) publish(app *apps.App, list []cluster.Publication) ([]cluster.R
 	if err := s.admitEvents(app, len(list)); err != nil {
 		return nil, err
 	}
-	ctx, cancel := s.context()
-	defer cancel()
+	ctx := within(s.opts.RequestTimeout)
+	defer ctx.stop()
 	receipts, err := s.opts.Hub.Publish(ctx, list)
 	if err == nil {
 		s.published(app, list)

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -14,10 +13,6 @@ import (
 )
 
 const presencePrefix = "presence-"
-
-func (s *Server) context() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.Background(), s.opts.RequestTimeout)
-}
 
 // info reads the query parameter of that name.
 func (c *call) info(allowed cluster.Info) (cluster.Info, error) {
@@ -38,8 +33,8 @@ func (s *Server) getChannels(c *call) error {
 		return badRequest("user_count may only be requested for presence channels" +
 			" - please supply filter_by_prefix begining with presence-")
 	}
-	ctx, cancel := s.context()
-	defer cancel()
+	ctx := within(s.opts.RequestTimeout)
+	defer ctx.stop()
 	found, err := s.opts.Hub.Channels(ctx, c.app.ID, prefix, want)
 	if err != nil {
 		return err
@@ -91,8 +86,8 @@ func (s *Server) getChannel(c *call) error {
 	case want&cluster.WantCache != 0 && !kind.Is(protocol.Cache):
 		return badRequest("Cannot retrieve the cache unless the channel is a cache channel")
 	}
-	ctx, cancel := s.context()
-	defer cancel()
+	ctx := within(s.opts.RequestTimeout)
+	defer ctx.stop()
 	found, err := s.opts.Hub.Channel(ctx, ch, want)
 	if err != nil {
 		return err
@@ -138,8 +133,8 @@ func (s *Server) getUsers(c *call) error {
 	if extra := c.query.besides("with_user_info"); extra != nil {
 		return badRequest("The following query string parameters are extraneous: " + strings.Join(extra, ", "))
 	}
-	ctx, cancel := s.context()
-	defer cancel()
+	ctx := within(s.opts.RequestTimeout)
+	defer ctx.stop()
 	members, err := s.opts.Hub.Members(ctx, ch)
 	if err != nil {
 		return err

@@ -29,8 +29,8 @@ func (s *Server) terminate(c *call, user string) error {
 	if !plain || !userIDFits(user, &c.app.Limits) {
 		return badRequest("Invalid user id: " + cut(strings.ToValidUTF8(user, "\uFFFD")))
 	}
-	ctx, cancel := s.context()
-	defer cancel()
+	ctx := within(s.opts.RequestTimeout)
+	defer ctx.stop()
 	if err := s.opts.Hub.TerminateUser(ctx, c.app.ID, strings.Clone(user)); err != nil {
 		return err
 	}
