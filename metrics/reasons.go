@@ -35,6 +35,9 @@ var dropNames = [dropCount]string{
 
 func (d Drop) String() string { return dropNames[d] }
 
+// DropReasons are the names of all reasons.
+func DropReasons() []string { return dropNames[:] }
+
 // Refusal is why an authentication failed: where somebody had to show who they are,
 // and the cause.
 type Refusal int

@@ -12,7 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=test/tools.sh
 . test/tools.sh
 
-all=(static go redis clients chromium conformance)
+all=(static go redis dashboard clients chromium conformance)
 
 # Where lanes leave how each test ended, in files that begin with the lane's name.
 ends=$PWD/.cache/tests
@@ -60,6 +60,13 @@ nodes_clients() {
 	install_packages
 	has haproxy || skip redis-balancer haproxy
 	node --test --test-reporter=spec --test-timeout=60000 test/nodes/*.test.js
+}
+
+# The queries of deploy/grafana, asked of a Prometheus that scrapes two nodes.
+needs_dashboard=(prometheus redis-server)
+lane_dashboard() {
+	go vet -tags prometheus ./test/dashboard
+	go test -tags prometheus -count=1 ./test/dashboard
 }
 
 # Stock clients and the stock server SDK against the real binary: over the system's

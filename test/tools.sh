@@ -6,6 +6,7 @@ declare -A package_of=(
 	[haproxy]=haproxy
 	[node]=nodejs
 	[npm]=npm
+	[prometheus]=prometheus
 	[redis-server]=redis-server
 )
 
