@@ -6,7 +6,7 @@ COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
 PACKAGES ?= ./...
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
-.PHONY: help run test check build bench bench-live bench-latency bench-million bench-curve fuzz deps clean
+.PHONY: help run test check build bench bench-webhooks bench-live bench-latency bench-million bench-curve fuzz deps clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -28,6 +28,11 @@ build: ## bin/dunlin, static
 # For benchstat: COUNT=10 make bench >new.txt
 bench: ## the Go benchmarks whose names match BENCH (all), each COUNT (1) times
 	@go test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem -count $(or $(COUNT),1) -timeout 60m $(PACKAGES)
+
+bench-webhooks: ## the figures of docs/webhooks.md, one to two minutes
+	go test -run '^$$' -bench 'OneEndpoint|Healthy|Held100k|Queued100k' ./webhooks/deliver ./webhooks/memory 2>/dev/null
+	go test -run '^$$' -bench 'Append|Open100k' ./webhooks/spool
+	go test -run '^$$' -bench Recovery -benchtime 3x ./test/e2e
 
 bench-live: ## dunlin beside the least a server can do, ROUNDS (3) times; Linux, two cores
 	test/floor/run.sh

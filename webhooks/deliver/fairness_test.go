@@ -169,6 +169,62 @@ func TestFailuresLeaveRoom(t *testing.T) {
 	}
 }
 
+// The oldest events of an endpoint that fails go when too much is held; others
+// lose nothing.
+func TestShedding(t *testing.T) {
+	t.Parallel()
+	bad, good := newReceiver(t, status(500)), newReceiver(t, nil)
+	w := newWorld(t, func(o *Options) { o.MaxHeld, o.Retry.Most, o.Retry.First = 100, patience, patience },
+		hook(bad.URL, func(h *apps.Webhook) { h.Prefix = "bad-" }), hook(good.URL, func(h *apps.Webhook) { h.Prefix = "good-" }))
+	for i := range 400 {
+		w.append(occupied(fmt.Sprint("bad-", i)))
+		if i == 0 {
+			until(t, "the endpoint to fail", func() bool { return strings.Contains(w.log.String(), "not delivered") })
+		}
+		if i%4 == 0 {
+			w.append(occupied(fmt.Sprint("good-", i)))
+		}
+	}
+	until(t, "the healthy endpoint has all", func() bool { return len(good.events()) == 100 })
+	dead := w.dead()
+	if n := len(dead); n < 250 || // what waits for the healthy one takes room too
+		!strings.Contains(dead[0].Reason, " fails (answered 500 Internal Server Error), and too many events wait for it") {
+		t.Errorf("%d dead: %v", n, dead[0].Reason)
+	}
+	for _, d := range dead {
+		if !strings.HasPrefix(d.Channel, "bad-") {
+			t.Errorf("%s was given up", d.Channel)
+		}
+	}
+}
+
+// An endpoint that takes all the room before it fails for the first time keeps
+// nobody waiting from then on.
+func TestSheddingAfterTheFirstFailure(t *testing.T) {
+	t.Parallel()
+	fail := make(chan struct{})
+	bad := newReceiver(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
+		<-fail
+		w.WriteHeader(500)
+	})
+	good := newReceiver(t, nil)
+	w := newWorld(t, func(o *Options) { o.MaxHeld, o.Retry.Most, o.Retry.First = 300, patience, patience },
+		hook(bad.URL, func(h *apps.Webhook) { h.Prefix = "bad-" }), hook(good.URL, func(h *apps.Webhook) { h.Prefix = "good-" }))
+	for i := range 1000 {
+		w.append(occupied(fmt.Sprint("bad-", i)))
+	}
+	for i := range 10 {
+		w.append(occupied(fmt.Sprint("good-", i)))
+	}
+	until(t, "all room is taken", func() bool {
+		w.d.mu.Lock()
+		defer w.d.mu.Unlock()
+		return w.d.full() && w.d.room != nil
+	})
+	close(fail)
+	until(t, "the healthy endpoint has all", func() bool { return len(good.events()) == 10 })
+}
+
 // An endpoint that answers, but does not keep up, pays as those do that fail.
 func TestTooSlow(t *testing.T) {
 	t.Parallel()
