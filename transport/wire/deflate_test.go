@@ -278,3 +278,39 @@ func BenchmarkDeflate(b *testing.B) {
 		})
 	}
 }
+
+// FuzzInflate holds inflating against another implementation, and what is deflated
+// against what was there before.
+func FuzzInflate(f *testing.F) {
+	for _, c := range deflateCases {
+		f.Add(c.stream)
+	}
+	f.Add([]byte{})
+	f.Add([]byte(hello))
+	f.Add([]byte(deflated(f, strings.Repeat("0", 100_000), 9)))
+	f.Add([]byte(deflated(f, strings.Repeat(`{"id":1,"name":"ä"},`, 50), 6)))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		const most = 1 << 16
+		in := bytes.NewReader(append(bytes.Clone(data), inflateTail...))
+		want, err := io.ReadAll(io.LimitReader(flate.NewReader(in), most+1))
+		got, bad := Inflate(data, most)
+		end, _ := io.ReadAll(in)
+		whole := len(end) == 0 || string(end) == inflateTail || string(end) == "\x00"+inflateTail
+		switch {
+		case len(want) > most:
+			if bad != ErrTooBig {
+				t.Fatalf("%d bytes: %v, want %v", len(want), bad, ErrTooBig)
+			}
+		case err != nil || !whole:
+			if bad != errDeflate {
+				t.Fatalf("%v, %d bytes left: %v, want %v", err, len(end), bad, errDeflate)
+			}
+		case bad != nil || !bytes.Equal(got, want):
+			t.Fatalf("%q, %v; want %q", got, bad, want)
+		}
+		plain := protocol.NewFrame(data)
+		if z := NewDeflater(0).Frame(plain); z != plain && inflated(t, z.Payload()) != string(data) {
+			t.Fatalf("deflated to % x", z.Payload())
+		}
+	})
+}

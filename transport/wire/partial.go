@@ -138,7 +138,7 @@ const (
 var pools [classes]sync.Pool // of *[]byte
 
 func getBytes(size int) *[]byte {
-	class := max(bits.Len(uint(size-1))-firstClass, 0)
+	class := max(bits.Len(uint(max(size, 1)-1))-firstClass, 0)
 	if class >= classes {
 		b := make([]byte, 0, size+size/2)
 		return &b
