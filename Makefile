@@ -6,7 +6,8 @@ COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
 PACKAGES ?= ./...
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
-.PHONY: help run test check build bench bench-webhooks bench-live bench-latency bench-million bench-curve fuzz deps clean
+# Every target below is a command and no file.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(MAKEFILE_LIST))
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -49,6 +50,9 @@ bench-curve: ## throughput and latency against subscribers; Linux, two cores
 	@mkdir -p .cache/floor
 	test/floor/curve.sh >.cache/floor/curve-$$(date +%Y%m%d-%H%M%S).json
 
+dist: ## a release in dist/: archives for Linux and macOS, lists of their parts, checksums
+	VERSION=$(VERSION) COMMIT=$(COMMIT) test/dist.sh
+
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	test/fuzz.sh
 
@@ -56,4 +60,4 @@ deps: ## install what the lanes need (root with apt), or name it
 	@test/deps.sh
 
 clean: ## remove what was built and fetched
-	rm -rf bin .cache test/clients/node_modules
+	rm -rf bin dist .cache test/clients/node_modules

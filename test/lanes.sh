@@ -12,7 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=test/tools.sh
 . test/tools.sh
 
-all=(static go redis dashboard clients chromium conformance)
+all=(static go redis dashboard clients chromium deploy conformance)
 
 # Where lanes leave how each test ended, in files that begin with the lane's name.
 ends=$PWD/.cache/tests
@@ -103,6 +103,17 @@ lane_chromium() {
 	cd test/chromium
 	npm test -- --test-reporter-destination=stdout \
 		--test-reporter=../clients/reporter.js --test-reporter-destination="$ends/chromium.json"
+}
+
+# What stands in deploy/, on the programs that it is for; the manifests of Kubernetes
+# against the types of its API.
+needs_deploy=(caddy nginx systemd-analyze)
+lane_deploy() {
+	go vet -tags deploy ./test/deploy
+	go test -tags deploy -count=1 ./test/deploy
+	cd test/deploy/manifests
+	go vet ./...
+	go test -count=1 ./...
 }
 
 # What the tests of the lanes above have shown, against docs/conformance.md. It can

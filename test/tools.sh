@@ -1,13 +1,16 @@
 # Sourced: which tools the lanes need and which Debian packages have them. This is
 # the one list; a lane names tools, `make deps` installs their packages.
 declare -A package_of=(
+	[caddy]=caddy
 	[cc]='gcc libc6-dev'
 	[chromium]=chromium
 	[haproxy]=haproxy
+	[nginx]=nginx-light
 	[node]=nodejs
 	[npm]=npm
 	[prometheus]=prometheus
 	[redis-server]=redis-server
+	[systemd-analyze]=systemd
 )
 
 # The Node version that the packages in test/clients ask for.

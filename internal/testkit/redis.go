@@ -63,7 +63,7 @@ func (r *Redis) start() (ok bool) {
 	r.t.Helper()
 	args := append([]string{"--port", "0", "--unixsocket", r.Socket, "--dir", r.dir, "--save", ""}, r.args...)
 	cmd := exec.Command("redis-server", args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	dieWithUs(cmd)
 	done, started := make(chan struct{}), make(chan error)
 	go func() {
 		runtime.LockOSThread() // with this thread, which waits, the process would die
