@@ -17,7 +17,7 @@ type waiter struct {
 // ready reports whether a subscription may begin. The entry is locked.
 func (e *entry) ready(sub *subscription) bool {
 	return e.topic == topicLive &&
-		(sub.user == nil || sub.user.joined) &&
+		(sub.user == nil || sub.user.joined && !sub.user.taken) &&
 		(!e.kind.Is(protocol.Cache) || e.last.state == lastKnown)
 }
 

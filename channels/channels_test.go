@@ -105,6 +105,31 @@ func TestPresence(t *testing.T) {
 	bob2.expect()
 }
 
+// A node that was taken for dead hears that its own users have left, before it can tell
+// again that they are here: who comes meanwhile as one of them waits, and is in its own
+// snapshot (PROTOCOL 2.33).
+func TestJoinAsATakenUser(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2, nil)
+	ann, bob, ann2 := w.open(0), w.open(1), w.open(1)
+	ann.subscribe("presence-p", member("ann"))
+	ann.expect(snapshot("ann"))
+	bob.subscribe("presence-p", member("bob"))
+	bob.expect(snapshot("ann", "bob"))
+	ann.expect(added("bob"))
+	change := cluster.MemberChange{Version: 1 << 40, Member: protocol.Member{ID: "ann"}}
+	ch := protocol.ChannelKey{App: "1", Name: "presence-p"}
+	w.hub.Member(ch, change)
+	bob.expect(removed("ann"))
+	ann.expect(removed("ann"))
+	ann2.subscribe("presence-p", member("ann"))
+	ann2.expect()
+	change.Version, change.Added, change.Member.Data = change.Version+1, true, member("ann")
+	w.hub.Member(ch, change)
+	ann2.expect(snapshot("bob", "ann"))
+	bob.expect(`{"event":"pusher_internal:member_added","data":"{\"user_id\":\"ann\"}","channel":"presence-p"}`)
+}
+
 // PROTOCOL 2.35: the id keeps its JSON type, user_info its text.
 func TestNumericUserID(t *testing.T) {
 	t.Parallel()

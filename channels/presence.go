@@ -47,8 +47,16 @@ func (h *Hub) Member(ch protocol.ChannelKey, c cluster.MemberChange) {
 		return
 	}
 	defer e.mu.Unlock()
-	if e.roster != nil && e.roster.apply(c) {
+	if e.roster == nil {
+		return
+	}
+	u := e.roster.users[c.Member.ID]
+	taken := u != nil && u.taken
+	if e.roster.apply(c) {
 		h.postChange(e, c.Member, c.Added)
+	}
+	if taken && !u.taken {
+		h.admitOn(e, u.loops)
 	}
 }
 
@@ -61,6 +69,7 @@ func (h *Hub) Resync(ch protocol.ChannelKey, r cluster.Roster) {
 	defer e.mu.Unlock()
 	if e.roster != nil && r.Version > e.roster.version {
 		h.adopt(e, r)
+		h.release(e)
 	}
 }
 

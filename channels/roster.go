@@ -27,6 +27,7 @@ type user struct {
 	id     string
 	conns  int
 	loops  uint64 // bit i: loop i has, or had, connections that wait
+	taken  bool   // others took this node for dead: the engine tells again that the user is here
 	joined bool   // the engine has answered
 }
 
@@ -85,10 +86,12 @@ func (r *roster) reset(n cluster.Roster) {
 		r.put(m)
 	}
 	r.joining = 0
-	for id := range r.users {
-		if _, member := r.place[id]; !member {
+	for id, u := range r.users {
+		_, member := r.place[id]
+		if !member {
 			r.joining++
 		}
+		u.taken = u.joined && !member
 	}
 }
 
@@ -109,17 +112,19 @@ func (r *roster) apply(c cluster.MemberChange) bool {
 	if known == c.Added {
 		return false
 	}
-	here := r.users[c.Member.ID] != nil
+	u := r.users[c.Member.ID]
 	if c.Added {
 		r.put(c.Member)
-		if here {
+		if u != nil {
 			r.joining--
+			u.taken = false
 		}
 		return true
 	}
 	r.take(i)
-	if here {
+	if u != nil {
 		r.joining++
+		u.taken = u.joined
 	}
 	return true
 }

@@ -190,3 +190,23 @@ func TestLateSweepDoesNothing(t *testing.T) {
 		t.Error("a sweep in time did not take a node for dead")
 	}
 }
+
+// While Redis stands still, and connections to it are open, channels without members
+// are subscribed to as if it were gone.
+func TestAttachWhileRedisStandsStill(t *testing.T) {
+	t.Parallel()
+	r := testkit.StartRedis(t)
+	o := quickOptions(r.URL(), "")
+	o.Probe = time.Minute // the pub/sub connection does not find out by itself
+	a, _ := beginWith(t, o)
+	r.Signal(syscall.SIGSTOP)
+	defer r.Signal(syscall.SIGCONT)
+	answered := make(chan error, 1)
+	if !a.Attach(ch("early"), func(err error) { answered <- err }) {
+		soon(t, answered)
+	}
+	testkit.Until(t, "it is known", func() bool { return !a.slices[0].up() })
+	if !a.Attach(ch("late"), func(error) {}) {
+		t.Error("a topic is waited for although Redis is known to be away")
+	}
+}

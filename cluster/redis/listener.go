@@ -110,22 +110,29 @@ func (l *listener) dialled() {
 	}
 }
 
-// lost ends a connection. Whoever waits for a topic is told that it is live: events
-// that come before it is subscribed again are missed by all of this node's
-// subscribers, old and new.
+// lost ends a connection.
 func (l *listener) lost() {
 	l.mu.Lock()
 	was := l.connected
 	l.connected = false
-	var late []*topic
 	for _, t := range l.topics {
 		t.live = false
-		if len(t.waiting) > 0 {
-			late = append(late, t)
-		}
 	}
+	l.mu.Unlock()
+	l.excuse()
+	if was && l.slice.engine.life.Err() == nil {
+		l.slice.engine.stats.Reconnects.Add(1)
+		l.slice.engine.opts.Log.Warn("the pub/sub connection to Redis ended", "slice", l.slice.index)
+	}
+}
+
+// excuse tells whoever waits for a topic that it is live: Redis is away, and events
+// that come before it is back are missed by all of this node's subscribers, old and
+// new.
+func (l *listener) excuse() {
+	l.mu.Lock()
 	var done []func()
-	for _, t := range late {
+	for _, t := range l.topics {
 		for _, f := range t.waiting {
 			done = append(done, func() { t.teller.do(func() { f(nil) }) })
 		}
@@ -134,10 +141,6 @@ func (l *listener) lost() {
 	l.mu.Unlock()
 	for _, f := range done {
 		f()
-	}
-	if was && l.slice.engine.life.Err() == nil {
-		l.slice.engine.stats.Reconnects.Add(1)
-		l.slice.engine.opts.Log.Warn("the pub/sub connection to Redis ended", "slice", l.slice.index)
 	}
 }
 

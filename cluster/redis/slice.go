@@ -186,6 +186,7 @@ func (s *slice) saw(err error) {
 	s.client.Refresh(s.engine.life)
 	if first {
 		s.engine.opts.Log.Warn("Redis does not answer", "slice", s.index, "error", err)
+		s.listener.excuse()
 	}
 	poke(s.wake)
 }

@@ -42,13 +42,13 @@ func (l *listener) hold(ch protocol.ChannelKey, by *teller) (t *topic, fresh boo
 }
 
 // attach holds a channel's topic and reports whether its messages come already.
-// While there is no connection nothing can be waited for, and the channel is as
-// well served as all others: see lost.
+// While Redis is away nothing can be waited for, and the channel is as well served as
+// all others: see excuse.
 func (l *listener) attach(ch protocol.ChannelKey, done func(error)) (live bool) {
-	by := l.slice.engine.teller(ch)
+	by, up := l.slice.engine.teller(ch), l.slice.up()
 	l.mu.Lock()
 	t, fresh := l.hold(ch, by)
-	live = t.live || !l.connected
+	live = t.live || !l.connected || !up
 	if !live {
 		t.waiting = append(t.waiting, done)
 	}
@@ -56,6 +56,9 @@ func (l *listener) attach(ch protocol.ChannelKey, done func(error)) (live bool) 
 	t.teller.do(t.attached)
 	if fresh {
 		poke(l.wake)
+	}
+	if !live && !l.slice.up() { // it went away meanwhile
+		l.excuse()
 	}
 	return live
 }

@@ -6,12 +6,14 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 )
 
-// Proxy passes connections from a unix socket on to another, and can be told to
-// stop that: what a network does between a node and its Redis.
+// Proxy passes connections on to a unix socket, and can be told to stop that: what a
+// network does between a node and its Redis.
 type Proxy struct {
-	Socket string
+	Socket string // of StartProxy
+	Addr   string // of StartTCPProxy
 
 	target   string
 	listener net.Listener
@@ -19,8 +21,9 @@ type Proxy struct {
 
 	mu      sync.Mutex
 	changed *sync.Cond
-	cut     bool // connections are closed, new ones as well
-	held    bool // nothing passes, and nobody is told
+	cut     bool          // connections are closed, new ones as well
+	held    bool          // nothing passes, and nobody is told
+	delay   time.Duration // of all that passes
 	over    bool
 	conns   map[net.Conn]struct{}
 }
@@ -32,9 +35,30 @@ func StartProxy(t testing.TB, target string) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{Socket: filepath.Join(dir, "p.sock"), target: target, conns: make(map[net.Conn]struct{})}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	p := startProxy(t, "unix", filepath.Join(dir, "p.sock"), target)
+	p.Socket = p.listener.Addr().String()
+	return p
+}
+
+// StartTCPProxy starts a proxy from a TCP port, at that address or, with "", on any
+// port of the loopback interface, to a unix socket.
+func StartTCPProxy(t testing.TB, addr, target string) *Proxy {
+	t.Helper()
+	if addr == "" {
+		addr = "127.0.0.1:0"
+	}
+	p := startProxy(t, "tcp", addr, target)
+	p.Addr = p.listener.Addr().String()
+	return p
+}
+
+func startProxy(t testing.TB, network, addr, target string) *Proxy {
+	t.Helper()
+	p := &Proxy{target: target, conns: make(map[net.Conn]struct{})}
 	p.changed = sync.NewCond(&p.mu)
-	if p.listener, err = net.Listen("unix", p.Socket); err != nil {
+	var err error
+	if p.listener, err = net.Listen(network, addr); err != nil {
 		t.Fatal(err)
 	}
 	p.all.Go(p.accept)
@@ -42,13 +66,17 @@ func StartProxy(t testing.TB, target string) *Proxy {
 		p.set(func() { p.over = true })
 		p.listener.Close()
 		p.all.Wait()
-		os.RemoveAll(dir)
 	})
 	return p
 }
 
 // URL names the Redis behind it.
-func (p *Proxy) URL() string { return "unix://" + p.Socket }
+func (p *Proxy) URL() string {
+	if p.Addr != "" {
+		return "redis://" + p.Addr
+	}
+	return "unix://" + p.Socket
+}
 
 // Cut closes all connections, and new ones at once.
 func (p *Proxy) Cut() { p.set(func() { p.cut = true }) }
@@ -56,8 +84,11 @@ func (p *Proxy) Cut() { p.set(func() { p.cut = true }) }
 // Hold lets nothing pass while connections stay open.
 func (p *Proxy) Hold() { p.set(func() { p.held = true }) }
 
+// Delay lets everything pass so much later.
+func (p *Proxy) Delay(by time.Duration) { p.set(func() { p.delay = by }) }
+
 // Heal lets everything pass again. What was held comes late.
-func (p *Proxy) Heal() { p.set(func() { p.cut, p.held = false, false }) }
+func (p *Proxy) Heal() { p.set(func() { p.cut, p.held, p.delay = false, false, 0 }) }
 
 func (p *Proxy) set(change func()) {
 	p.mu.Lock()
@@ -102,7 +133,14 @@ func (p *Proxy) add(list ...net.Conn) bool {
 	return true
 }
 
-// pipe copies one way until either side ends.
+// piece is what was read at once.
+type piece struct {
+	data []byte
+	due  time.Time // to be written
+}
+
+// pipe copies one way until either side ends. What is delayed is on its way together,
+// not one after the other.
 func (p *Proxy) pipe(from, to net.Conn) {
 	defer func() {
 		from.Close()
@@ -111,21 +149,41 @@ func (p *Proxy) pipe(from, to net.Conn) {
 		delete(p.conns, from)
 		p.mu.Unlock()
 	}()
+	way := make(chan piece, 1024)
+	var writing sync.WaitGroup
+	writing.Go(func() { p.write(to, way) })
+	defer writing.Wait()
+	defer close(way)
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)
+		if n > 0 {
+			p.mu.Lock()
+			due := time.Now().Add(p.delay)
+			p.mu.Unlock()
+			way <- piece{append([]byte(nil), buf[:n]...), due}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// write writes what is due, and nothing more after a failure.
+func (p *Proxy) write(to net.Conn, way <-chan piece) {
+	var err error
+	for x := range way {
+		if err != nil {
+			continue
+		}
+		time.Sleep(time.Until(x.due))
 		p.mu.Lock()
 		for p.held && !p.cut && !p.over {
 			p.changed.Wait()
 		}
 		p.mu.Unlock()
-		if n > 0 {
-			if _, err := to.Write(buf[:n]); err != nil {
-				return
-			}
-		}
-		if err != nil {
-			return
+		if _, err = to.Write(x.data); err != nil {
+			to.Close() // the other direction ends too
 		}
 	}
 }

@@ -2,7 +2,9 @@ package testkit
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -106,6 +108,18 @@ func (r *Redis) Kill() {
 	}
 }
 
+// Wipe takes away what it left on disk, while it does not run.
+func (r *Redis) Wipe() {
+	r.t.Helper()
+	files, err := filepath.Glob(filepath.Join(r.dir, "*"))
+	for _, f := range files {
+		err = errors.Join(err, os.RemoveAll(f))
+	}
+	if err != nil {
+		r.t.Errorf("wiping redis-server's data: %v", err)
+	}
+}
+
 // Signal sends it a signal, such as SIGSTOP.
 func (r *Redis) Signal(sig os.Signal) {
 	r.t.Helper()
@@ -116,7 +130,8 @@ func (r *Redis) Signal(sig os.Signal) {
 	}
 }
 
-// Do sends a command and returns the first line of the answer.
+// Do sends a command and returns the first line of the answer, or the text where the
+// answer is one.
 func (r *Redis) Do(command ...string) (string, error) {
 	c, err := net.DialTimeout("unix", r.Socket, time.Second)
 	if err != nil {
@@ -130,7 +145,13 @@ func (r *Redis) Do(command ...string) (string, error) {
 	for _, word := range command {
 		fmt.Fprintf(c, "$%d\r\n%s\r\n", len(word), word)
 	}
-	line, err := bufio.NewReader(c).ReadString('\n')
+	in := bufio.NewReader(c)
+	line, err := in.ReadString('\n')
+	if n, bad := strconv.Atoi(strings.TrimPrefix(strings.TrimSpace(line), "$")); err == nil && bad == nil && line[0] == '$' && n >= 0 {
+		text := make([]byte, n)
+		_, err = io.ReadFull(in, text)
+		return string(text), err
+	}
 	return strings.TrimSpace(line), err
 }
 

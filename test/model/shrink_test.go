@@ -2,10 +2,8 @@ package model
 
 import (
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,81 +16,14 @@ type failure struct {
 	at   int
 }
 
-// trial is a test inside a test: that it fails is known, and fails nothing else.
-type trial struct {
-	testing.TB
-
-	mu sync.Mutex
-	// Guarded by mu
-	problems []string
-	cleanups []func()
-}
-
-func (t *trial) Helper() {}
-
-func (t *trial) Logf(string, ...any) {}
-
-func (t *trial) Failed() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.problems) > 0
-}
-
-func (t *trial) Error(args ...any) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.problems = append(t.problems, fmt.Sprint(args...))
-}
-
-func (t *trial) Errorf(format string, a ...any) { t.Error(fmt.Sprintf(format, a...)) }
-
-func (t *trial) Fatal(args ...any) {
-	t.Error(args...)
-	runtime.Goexit()
-}
-
-func (t *trial) Fatalf(format string, a ...any) { t.Fatal(fmt.Sprintf(format, a...)) }
-
-func (t *trial) Cleanup(f func()) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.cleanups = append(t.cleanups, f)
-}
-
-func (t *trial) run(f func(testing.TB, *progress), at *progress) {
-	returned := false
-	t.do(func() { f(t, at); returned = true })
-	t.clean()
-	if !returned && !t.Failed() {
-		t.Error("the server's own test has ended it")
-	}
-}
-
-func (t *trial) clean() {
-	for _, c := range slices.Backward(t.cleanups) {
-		t.do(c)
-	}
-	t.cleanups = nil
-}
-
-// do runs f in a goroutine, which Fatal may end.
-func (t *trial) do(f func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f()
-	}()
-	<-done
-}
-
 // attempt runs f and returns how it failed, nil if it did not.
 func attempt(t testing.TB, f func(testing.TB, *progress)) *failure {
-	in, at := &trial{TB: t}, &progress{}
-	in.run(f, at)
+	in, at := testkit.NewTrial(t), &progress{}
+	in.Run(func(tb testing.TB) { f(tb, at) })
 	if !in.Failed() {
 		return nil
 	}
-	return &failure{strings.Join(in.problems, "\n"), at.at}
+	return &failure{strings.Join(in.Problems(), "\n"), at.at}
 }
 
 // What a candidate for a shorter script must do, it must do within patience; chance
@@ -109,7 +40,7 @@ func minimize(t *testing.T, transport string, s script, f *failure) (script, *fa
 		s.times = burstTries
 	}
 	var nodes []*testkit.Server
-	host := &trial{TB: t}
+	host := testkit.NewTrial(t)
 	fails := func(ops []op) bool {
 		candidate := s
 		candidate.ops = ops
@@ -123,7 +54,7 @@ func minimize(t *testing.T, transport string, s script, f *failure) (script, *fa
 		})
 		if g != nil { // then the servers may be broken
 			f, nodes = g, nil
-			host.clean()
+			host.Clean()
 		}
 		return g != nil
 	}
@@ -131,7 +62,7 @@ func minimize(t *testing.T, transport string, s script, f *failure) (script, *fa
 		s.ops = cut
 	}
 	s.ops = shrink(s.ops, fails, time.Now().Add(*shrinkFlag))
-	host.clean()
+	host.Clean()
 	return s, f
 }
 
