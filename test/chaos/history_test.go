@@ -20,38 +20,34 @@ type entry struct {
 	Name    string   `json:"name,omitempty"`    // of a fault, or of a webhook
 	Members []string `json:"members,omitempty"` // of a snapshot
 	Code    int      `json:"code,omitempty"`    // of a close frame
-	Lease   int64    `json:"lease,omitempty"`   // µs
 	State   *state   `json:"state,omitempty"`
 }
 
 // Kinds of entries.
 const (
-	began = "began" // once, first: Lease
-
 	fault = "fault" // Name, Node
 	heal  = "heal"  // the same: it is over
 
-	opened       = "opened"       // Conn, Node
-	closed       = "closed"       // Conn, Code: by the other side
-	left         = "left"         // Conn: it closes itself
-	subscribe    = "subscribe"    // Conn, Channel, User: was sent
-	subscribed   = "subscribed"   // Conn, Channel, Members: was heard
-	unsubscribe  = "unsubscribe"  // Conn, Channel: was sent
-	heard        = "heard"        // Conn, Channel, ID: an event
-	added        = "added"        // Conn, Channel, User
-	removed      = "removed"      // Conn, Channel, User
-	unexpected   = "unexpected"   // Conn, Name: any other frame
-	publishing   = "publishing"   // ID, Channel, Node: is about to be sent
-	published    = "published"    // ID: was answered 200
-	refused      = "refused"      // ID: nothing was published
-	uncertain    = "uncertain"    // ID: nobody knows
-	failed       = "failed"       // ID, Name: any other answer
-	webhook      = "webhook"      // ID, Name, Channel, User
-	calm         = "calm"         // everything is healed and nobody acts any more
-	observed     = "observed"     // State: what Redis has when it has come to rest
-	lastWord     = "lastword"     // ID, Channel: published when all was well again
-	unreachable  = "unreachable"  // Node: it does not answer although all is well
-	webhooksLost = "webhookslost" // Name: how many a node has given up
+	opened      = "opened"      // Conn, Node
+	closed      = "closed"      // Conn, Code: by the other side
+	left        = "left"        // Conn: it closes itself
+	subscribe   = "subscribe"   // Conn, Channel, User: was sent
+	subscribed  = "subscribed"  // Conn, Channel, Members: was heard
+	unsubscribe = "unsubscribe" // Conn, Channel: was sent
+	heard       = "heard"       // Conn, Channel, ID: an event
+	added       = "added"       // Conn, Channel, User
+	removed     = "removed"     // Conn, Channel, User
+	unexpected  = "unexpected"  // Conn, Name: any other frame
+	publishing  = "publishing"  // ID, Channel, Node: is about to be sent
+	published   = "published"   // ID: was answered 200
+	refused     = "refused"     // ID: nothing was published
+	uncertain   = "uncertain"   // ID: nobody knows
+	failed      = "failed"      // ID, Name: any other answer
+	webhook     = "webhook"     // ID, Name, Channel, User
+	calm        = "calm"        // everything is healed and nobody acts any more
+	observed    = "observed"    // State: what Redis has when it has come to rest
+	lastWord    = "lastword"    // ID, Channel: published when all was well again
+	unreachable = "unreachable" // Node: it does not answer although all is well
 )
 
 // state is what Redis has: maps of maps, as state.lua makes them.

@@ -109,7 +109,7 @@ func (n *node) start() {
 	n.server = testkit.Start(n.world.t, testkit.Options{Config: n.config})
 	n.up = true
 	n.world.t.Cleanup(n.kill) // to stop in good order has tests of its own, and takes its time
-	if n.addr == "" { // it stays the same
+	if n.addr == "" {         // it stays the same
 		n.addr = n.server.Addr
 	}
 }
