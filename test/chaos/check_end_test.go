@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 )
 
 // tracked reports whether webhooks are told of a channel.
@@ -199,6 +198,3 @@ func (s *state) leftovers() (problems []string) {
 	}
 	return problems
 }
-
-// quiet is how long everything may take to come to rest.
-const quiet = lease + sweeping + debounce + recovery + 20*time.Second

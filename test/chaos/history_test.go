@@ -1,12 +1,5 @@
 package chaos
 
-import (
-	"encoding/json"
-	"io"
-	"sync"
-	"time"
-)
-
 // entry is one thing that was done, seen or broken. Nodes are numbered from 1; 0 is
 // none, or all. Fields that a kind has no use for are empty.
 type entry struct {
@@ -61,33 +54,4 @@ type state struct {
 	Timers    int                            `json:"timers"`    // of vacated and member_removed
 	Webhooks  int                            `json:"webhooks"`  // that wait
 	HandedOut int                            `json:"handedout"` // of these
-}
-
-// history is written by everybody at once.
-type history struct {
-	start time.Time // with its monotonic clock
-
-	mu sync.Mutex
-	// Guarded by mu
-	entries []entry
-	out     io.Writer // nil: nowhere
-	err     error     // of out
-}
-
-// add notes an entry now, and returns when that was.
-func (h *history) add(e entry) int64 {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	e.At = h.start.UnixMicro() + time.Since(h.start).Microseconds()
-	h.entries = append(h.entries, e)
-	if h.out != nil && h.err == nil {
-		h.err = json.NewEncoder(h.out).Encode(e)
-	}
-	return e.At
-}
-
-func (h *history) all() []entry {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return append([]entry(nil), h.entries...)
 }

@@ -25,7 +25,7 @@ func (w *world) carryOut(s schedule) {
 	slices.SortStableFunc(deeds, func(a, b deed) int { return int(a.at - b.at) })
 	start := time.Now()
 	for _, d := range deeds {
-		time.Sleep(time.Until(start.Add(d.at)))
+		<-time.After(time.Until(start.Add(d.at)))
 		e := entry{Kind: fault, Name: d.name, Node: d.node}
 		switch {
 		case d.begin:
@@ -37,7 +37,7 @@ func (w *world) carryOut(s schedule) {
 			w.history.add(e)
 		}
 	}
-	time.Sleep(time.Second) // everybody acts a little longer
+	<-time.After(time.Second) // everybody acts a little longer
 }
 
 func (w *world) strike(f step) {

@@ -124,14 +124,6 @@ func parseSchedule(text string) (s schedule, err error) {
 	return s, nil
 }
 
-// end is when the last fault is over.
-func (s schedule) end() (d time.Duration) {
-	for _, f := range s {
-		d = max(d, f.at+f.last)
-	}
-	return d
-}
-
 // shrink leaves out of a failing schedule what it does not need to fail, parts of it
 // and then ever smaller ones, until the deadline.
 func shrink(s schedule, fails func(schedule) bool, deadline time.Time) schedule {

@@ -198,6 +198,9 @@ func (w *world) play(seed uint64, s schedule) {
 	all.Wait()
 }
 
+// quiet is how long everything may take to come to rest.
+const quiet = lease + sweeping + debounce + recovery + 20*time.Second
+
 // settle waits until Redis has come to rest and says what there is to be said, then
 // publishes to everybody a last time.
 func (w *world) settle() {
