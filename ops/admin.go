@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"net/http/pprof"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +33,19 @@ func guarded(token *protocol.Secret, next http.HandlerFunc) http.HandlerFunc {
 			return
 		}
 		next(w, r)
+	}
+}
+
+// profile answers GET /admin/pprof/NAME as net/http/pprof does: "profile", of the
+// CPU for ?seconds=, "trace", "heap", "goroutine" and so on, for go tool pprof.
+func profile(w http.ResponseWriter, r *http.Request) {
+	switch name := r.PathValue("name"); name {
+	case "profile":
+		pprof.Profile(w, r)
+	case "trace":
+		pprof.Trace(w, r)
+	default:
+		pprof.Handler(name).ServeHTTP(w, r)
 	}
 }
 

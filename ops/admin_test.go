@@ -52,7 +52,7 @@ func TestAdminIsGuarded(t *testing.T) {
 		{off, "", 404}, {off, "Bearer ", 404}, {on, "", 401}, {on, "Bearer ", 401}, {on, "Bearer hus", 401}, {on, "Bearer hush2", 401},
 		{on, "hush", 401}, {on, "Basic hush", 401}, {on, "Bearer hush", 200},
 	} {
-		for _, r := range [][2]string{{"GET", "/admin/webhooks/dead"}, {"POST", "/admin/webhooks/replay"}} {
+		for _, r := range [][2]string{{"GET", "/admin/webhooks/dead"}, {"POST", "/admin/webhooks/replay"}, {"GET", "/admin/pprof/heap"}} {
 			status, body := call(c.h, r[0], r[1], c.token, `{"ids":["none"]}`)
 			if status != c.status || strings.Contains(body, "hush") {
 				t.Errorf("%s with %q: %d %s", r[1], c.token, status, body)
@@ -61,6 +61,18 @@ func TestAdminIsGuarded(t *testing.T) {
 	}
 	if status, _ := call(Handler(Options{Metrics: metrics.New(), AdminToken: o.AdminToken}), "GET", "/admin/webhooks/dead", "Bearer hush", ""); status != 404 {
 		t.Errorf("without webhooks: %d", status)
+	}
+}
+
+func TestProfiles(t *testing.T) {
+	t.Parallel()
+	h := Handler(Options{Metrics: metrics.New(), AdminToken: protocol.NewSecret("hush"), Log: slog.New(slog.DiscardHandler)})
+	for name, want := range map[string]int{
+		"profile?seconds=1": 200, "trace?seconds=0.01": 200, "heap": 200, "goroutine": 200, "nothing": 404,
+	} {
+		if status, body := call(h, "GET", "/admin/pprof/"+name, "Bearer hush", ""); status != want || body == "" {
+			t.Errorf("%s: %d, %d bytes", name, status, len(body))
+		}
 	}
 }
 

@@ -111,6 +111,7 @@ func Handler(o Options) http.Handler {
 		mux.HandleFunc("GET /admin/webhooks/dead", guarded(o.AdminToken, a.dead))
 		mux.HandleFunc("POST /admin/webhooks/replay", guarded(o.AdminToken, a.replay))
 	}
+	mux.HandleFunc("GET /admin/pprof/{name}", guarded(o.AdminToken, profile))
 	return mux
 }
 

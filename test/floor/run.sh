@@ -3,7 +3,7 @@
 # the budgets, or with -latency latencies under disturbances. Fails nothing. Needs
 # Linux, two cores, bash, taskset, cc and go.
 #
-#   test/floor/run.sh [FLAGS]      -latency, -only WORD, -quick; see test/floor/budget
+#   test/floor/run.sh [FLAGS]      -latency, -profile, -only WORD, -quick; see test/floor/budget
 #   ROUNDS=3                       how often everything is measured
 #   SERVER_CORE=0 LOAD_CORE=1      where
 #

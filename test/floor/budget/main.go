@@ -3,8 +3,8 @@
 // Command budget measures dunlin beside the floors, round after round, and prints
 // the ratios against the budgets of the design, or with -latency what events take
 // to their last subscriber while something disturbs the server. It fails nothing: a
-// ratio above its budget is a figure to explain, with a profile. It is started by
-// run.sh, which builds what is measured.
+// ratio above its budget is a figure to explain, and its profile is made at once. It
+// is started by run.sh, which builds what is measured.
 //
 // Every server runs alone, pinned to one core with GOMAXPROCS=1, and the load
 // maker on another. What counts are medians of ratios of measurements that were
@@ -36,6 +36,7 @@ func main() {
 	flag.StringVar(&b.loadCore, "load-core", "1", "core of the load maker")
 	flag.StringVar(&b.only, "only", "", "only rows whose name has this in it")
 	flag.BoolVar(&b.latency, "latency", false, "latencies under disturbances instead of the budget table")
+	flag.BoolVar(&b.profile, "profile", false, "profile dunlin under the load of every row, not only of those over their budget")
 	flag.BoolVar(&b.quick, "quick", false, "a twentieth of the events: to try it, not to measure")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -50,7 +51,8 @@ type bench struct {
 	bin, out, only       string
 	serverCore, loadCore string
 	rounds               int
-	quick, latency       bool
+
+	quick, latency, profile bool
 
 	config  string // file of dunlin's configuration
 	results Results
@@ -81,7 +83,7 @@ func (b *bench) run(ctx context.Context) error {
 	}
 	defer os.RemoveAll(dir)
 	b.config = filepath.Join(dir, "apps.yaml")
-	if err := os.WriteFile(b.config, []byte(b.settings()), 0o600); err != nil {
+	if err := os.WriteFile(b.config, []byte(config), 0o600); err != nil {
 		return err
 	}
 	b.results = Results{Machine: b.machine(ctx), Started: time.Now()}
@@ -105,7 +107,11 @@ func (b *bench) table(ctx context.Context) error {
 	}
 	b.results.Rows = sums(b.rows(), b.results.Measured)
 	fmt.Println()
-	return printSums(os.Stdout, b.results.Rows, b.results.Measured)
+	if err := printSums(os.Stdout, b.results.Rows, b.results.Measured); err != nil {
+		return err
+	}
+	b.explain(ctx, b.rows(), b.results.Rows)
+	return nil
 }
 
 // round makes every measurement once, every second round in reverse, so that what
@@ -116,6 +122,7 @@ func (b *bench) round(ctx context.Context, round int) {
 	if round%2 == 0 {
 		slices.Reverse(list)
 	}
+	list = slices.DeleteFunc(list, func(l measured) bool { return l.once && round > 1 })
 	for _, l := range list {
 		if ctx.Err() != nil {
 			return

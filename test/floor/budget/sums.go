@@ -101,7 +101,7 @@ func printSums(w io.Writer, all []Sum, measured []Measurement) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "medians\tdunlin\tfloor\tratio\tbudget\t\tratios of the rounds")
 	for _, s := range all {
-		ratio, floor, budget := "", "", fmt.Sprintf("%.4g", s.Budget)
+		ratio, floor, budget := "", "", fmt.Sprintf("%.3g", s.Budget)
 		if len(s.Ratios) > 0 {
 			ratio, floor = fmt.Sprintf("%.2f", s.Value), fmt.Sprintf("%.2f", s.Floor)
 		}

@@ -64,11 +64,30 @@ func TestNeeded(t *testing.T) {
 		}
 		keys[m.key()] = true
 	}
-	if len(keys) != 11 || !keys["dunlin, connect 18,000"] || !keys["proto -coalesce, fanout by 16"] {
+	if len(keys) != 12 || !keys["dunlin, connect 18,000"] || !keys["proto -coalesce, fanout by 16"] {
 		t.Errorf("measured: %v", keys)
 	}
 	if rows := (&bench{only: "signed"}).rows(); len(rows) != 1 {
 		t.Errorf("%d rows", len(rows))
+	}
+}
+
+// TestProfiled: a load lasts as long as its profile takes, whatever it was bounded by.
+func TestProfiled(t *testing.T) {
+	t.Parallel()
+	names := map[string]bool{}
+	for _, r := range (&bench{}).rows() {
+		p := r.profiled()
+		if connects := strings.HasPrefix(p.load, "connect"); connects == strings.HasSuffix(p.load, "--duration 6s") {
+			t.Errorf("%s: %s", r.name, p.load)
+		}
+		if heap := strings.HasPrefix(p.path, "heap"); heap != (r.ours.unit == "bytes") {
+			t.Errorf("%s: %s", r.name, p.path)
+		}
+		names[fileName(r.name)] = true
+	}
+	if len(names) != len((&bench{}).rows()) || !names["fan-out-to-1-000-one-publisher"] {
+		t.Errorf("files %v", names)
 	}
 }
 
