@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -232,12 +233,14 @@ func TestListenEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// What memory leaves at a stop the next run has, and the file is gone then.
+// What memory leaves at a stop the next run has, and the file is gone then. No secret
+// is in it (PITFALLS 24).
 func TestLeftInMemory(t *testing.T) {
 	t.Parallel()
 	cfg := WebhooksConfig{Queue: "memory", Path: filepath.Join(t.TempDir(), "new", "kept.db"), GiveUpAfter: time.Hour, Timeout: time.Second, AllowPrivateTargets: true}
-	hook := apps.NewWebhook("http://127.0.0.1:1/", 1) // nobody listens there
-	registry := apps.NewRegistry(&apps.App{ID: "a", Key: "k", Secrets: []*protocol.Secret{protocol.NewSecret("s")}, Webhooks: []apps.Webhook{hook}})
+	hook := apps.NewWebhook("http://me:hush@127.0.0.1:1/?token=hush", 1) // nobody listens there
+	hook.Headers = []apps.Header{{Name: "X-Token", Value: protocol.NewSecret("hush")}}
+	registry := apps.NewRegistry(&apps.App{ID: "a", Key: "k", Secrets: []*protocol.Secret{protocol.NewSecret("hush")}, Webhooks: []apps.Webhook{hook}})
 	log := slog.New(slog.DiscardHandler)
 	for round := range 3 {
 		h, err := newHooks(cfg, nil, log)
@@ -252,6 +255,9 @@ func TestLeftInMemory(t *testing.T) {
 		h.outbox.Post(webhooks.Event{App: "a", Name: protocol.HookOccupied, Channel: fmt.Sprint(round), At: time.Now()})
 		if err := h.stop(); err != nil {
 			t.Fatal(err)
+		}
+		if kept, err := os.ReadFile(cfg.Path); err != nil || bytes.Contains(kept, []byte("hush")) {
+			t.Errorf("a secret is in the file, or there is none: %v", err)
 		}
 	}
 }

@@ -268,3 +268,42 @@ func TestCredentialsInTheURL(t *testing.T) {
 		t.Errorf("%d requests, dead %v; log:\n%s", len(r.got()), w.dead(), w.log)
 	}
 }
+
+// A receiver that closes idle connections, at once and without a word, costs no
+// failures, with TLS and without.
+func TestIdleConnectionsThatWereClosed(t *testing.T) {
+	t.Parallel()
+	for _, secure := range []bool{false, true} {
+		t.Run(fmt.Sprint("tls=", secure), func(t *testing.T) {
+			t.Parallel()
+			var conns, closed atomic.Int64
+			s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+			s.Config.ConnState = func(c net.Conn, state http.ConnState) {
+				switch state {
+				case http.StateNew:
+					conns.Add(1)
+				case http.StateIdle:
+					c.Close()
+					closed.Add(1)
+				}
+			}
+			roots := x509.NewCertPool()
+			if secure {
+				s.StartTLS()
+				roots.AddCert(s.Certificate())
+			} else {
+				s.Start()
+			}
+			t.Cleanup(s.Close)
+			w := newWorld(t, func(o *Options) { o.TLS = &tls.Config{RootCAs: roots} }, hook(s.URL, nil))
+			for i := range 5 {
+				w.append(occupied(fmt.Sprint(i)))
+				w.settled()
+				until(t, "the connection's end", func() bool { return int(closed.Load()) == i+1 })
+			}
+			if w.counters.Attempts("1", metrics.AttemptNetwork) != 0 || w.counters.Attempts("1", metrics.AttemptDelivered) != 5 || conns.Load() != 5 {
+				t.Errorf("%d connections; log:\n%s", conns.Load(), w.log)
+			}
+		})
+	}
+}

@@ -59,13 +59,20 @@ func newSender(o *Options) *sender {
 		TLSConfig:                 tlsConfig(o.TLS),
 		MaxConnsPerHost:           1 << 16, // endpoints bound their own requests
 		MaxIdleConnDuration:       4 * time.Second,
-		MaxIdemponentCallAttempts: 1, // attempts are counted here
+		MaxIdemponentCallAttempts: 1 << 16,
+		RetryIfErr:                unsent,
 		ReadBufferSize:            maxAnswerHeader,
 		MaxResponseBodySize:       maxAnswerBody,
 		DisablePathNormalizing:    true,
 		// No read or write timeout: those would count anew for each step. The request's
 		// own one bounds connecting, TLS, writing and reading together.
 	}}
+}
+
+// unsent says whether the client may try again by itself: when nothing was written.
+// All other attempts are counted here.
+func unsent(_ *fasthttp.Request, _ int, err error) (resetTimeout, again bool) {
+	return false, errors.Is(err, errStale)
 }
 
 func tlsConfig(c *tls.Config) *tls.Config {

@@ -96,6 +96,10 @@ func dialer(allowPrivate bool) func(addr string, timeout time.Duration) (net.Con
 	}
 	return func(addr string, timeout time.Duration) (net.Conn, error) {
 		d := net.Dialer{Timeout: timeout, Control: control}
-		return d.Dial("tcp", addr)
+		c, err := d.Dial("tcp", addr)
+		if err != nil {
+			return nil, err
+		}
+		return &conn{TCPConn: c.(*net.TCPConn)}, nil
 	}
 }
