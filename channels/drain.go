@@ -22,7 +22,7 @@ func (h *Hub) Drain(ctx context.Context, window time.Duration) {
 		if h.counters.Connections() <= 0 {
 			return
 		}
-		for _, s := range h.shards {
+		for _, s := range h.all() {
 			s.do(func() { s.drain(slice(int(s.counters.Connections.Load()), left)) })
 		}
 		select {
@@ -36,11 +36,11 @@ func (h *Hub) Drain(ctx context.Context, window time.Duration) {
 // Alive waits until every loop has taken a turn. An error says that one did not
 // before ctx ended.
 func (h *Hub) Alive(ctx context.Context) error {
-	turned := make(chan struct{}, len(h.shards))
-	for _, s := range h.shards {
+	turned := make(chan struct{}, len(h.all()))
+	for _, s := range h.all() {
 		s.do(func() { turned <- struct{}{} })
 	}
-	for range h.shards {
+	for range h.all() {
 		select {
 		case <-turned:
 		case <-ctx.Done():
@@ -76,7 +76,7 @@ func slice(open, left int) int {
 // comes, or comes back, nonetheless may stay: this is the best node that it found.
 func (h *Hub) Detached() {
 	h.log.Warn("sending clients to other nodes", "connections", h.counters.Connections(), "reason", "the engine is unavailable")
-	for _, s := range h.shards {
+	for _, s := range h.all() {
 		s.do(func() { s.detachAll(slices.Clone(s.sessions), int(h.opts.DetachWindow/beat)) })
 	}
 }

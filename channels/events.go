@@ -46,7 +46,7 @@ func (h *Hub) admit(ctx context.Context, p []cluster.Publication) error {
 }
 
 func (h *Hub) anyFull() bool {
-	for _, s := range h.shards {
+	for _, s := range h.all() {
 		if s.box.Full() {
 			return true
 		}

@@ -64,8 +64,10 @@ type Hub struct {
 	opts     Options
 	dir      *directory
 
-	// Static once all loops are made, before any of them runs
-	shards []*Shard // by loop index
+	// A shard's place is written before its loop runs, and read by those who know of it
+	// from that loop or from loops.
+	shards [transport.MaxLoops]*Shard // by loop index
+	loops  atomic.Int32
 
 	people   people // has its own lock
 	usage    usages
@@ -103,16 +105,21 @@ func New(o Options) *Hub {
 }
 
 // Shard makes the shard of a loop; it is the transport.NewHandler of every
-// transport. It is called for each loop in the order of their numbers, which begin
-// with 0 and have no gaps, before any loop runs.
+// transport. It is called for each loop before that runs, in the order of their
+// numbers, which begin with 0 and have no gaps.
 func (h *Hub) Shard(loop transport.Loop) transport.Handler {
-	if loop.Index() != len(h.shards) || loop.Index() >= transport.MaxLoops {
+	n := int(h.loops.Load())
+	if loop.Index() != n || n >= transport.MaxLoops {
 		panic("channels: loops must be numbered from 0 without gaps, and are at most 64")
 	}
 	s := newShard(h, loop)
-	h.shards = append(h.shards, s)
+	h.shards[n] = s
+	h.loops.Store(int32(n + 1))
 	return s
 }
+
+// all lists the shards.
+func (h *Hub) all() []*Shard { return h.shards[:h.loops.Load()] }
 
 // errDraining is why a node that stops is not ready.
 var errDraining = errors.New("draining")
@@ -127,7 +134,7 @@ func (h *Hub) Ready() error {
 
 // Backlog is the bytes of frames that wait for this node's loops.
 func (h *Hub) Backlog() (bytes int) {
-	for _, s := range h.shards {
+	for _, s := range h.all() {
 		bytes += s.box.Weight()
 	}
 	return bytes

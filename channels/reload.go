@@ -20,8 +20,8 @@ const followSlice = 256
 func (h *Hub) Reload() {
 	h.Begin()
 	left := new(atomic.Int64)
-	left.Store(int64(len(h.shards)))
-	for _, s := range h.shards {
+	left.Store(int64(len(h.all())))
+	for _, s := range h.all() {
 		s.do(func() {
 			s.follow(len(s.sessions), func() {
 				if left.Add(-1) == 0 {

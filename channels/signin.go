@@ -104,7 +104,7 @@ func (h *Hub) TerminateUser(ctx context.Context, app, user string) error {
 // Terminate implements cluster.Handler.
 func (h *Hub) Terminate(app, user string) {
 	key := cluster.UserKey(app, user)
-	for _, s := range h.shards {
+	for _, s := range h.all() {
 		s.do(func() { s.terminate(key) })
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/md5"
 	"encoding/hex"
+	"net"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -11,6 +12,7 @@ import (
 	"dunlin/internal/lograte"
 	"dunlin/metrics"
 	"dunlin/protocol"
+	"dunlin/transport"
 )
 
 // grace is by how many seconds a request's timestamp may almost differ from the
@@ -181,10 +183,20 @@ func (s *Server) denied(c *call, r *refusal) error {
 		reason = "Invalid signature" // the rest of the text stands in the line by itself
 	}
 	sent, _ := c.query.get(paramSignature)
-	s.opts.Log.Warn("API request not authenticated", "app", app, "cause", r.cause.String(), "reason", reason, "remote", c.ctx.RemoteAddr().String(),
+	s.opts.Log.Warn("API request not authenticated", "app", app, "cause", r.cause.String(), "reason", reason, "remote", s.client(c).String(),
 		"string_to_sign", lograte.Clip(string(c.appendSigned(nil, c.path, formDecoded))), "sent", lograte.Signature(string(sent)),
 		"more_since_last", leftOut)
 	return r
+}
+
+// client is the address that a request is from, behind proxies that are trusted.
+func (s *Server) client(c *call) net.Addr {
+	peer := transport.Peer{Addr: c.ctx.RemoteAddr()}
+	if !s.opts.Proxies.Any() {
+		return peer.Addr
+	}
+	lines := bytes.Join(c.ctx.Request.Header.PeekAll("X-Forwarded-For"), []byte{','})
+	return s.opts.Proxies.Client(peer, string(lines), "").Addr
 }
 
 // segment returns an argument of the path, percent-decoded once (PROTOCOL 4.22).

@@ -23,6 +23,7 @@ import (
 	"dunlin/channels"
 	"dunlin/internal/lograte"
 	"dunlin/metrics"
+	"dunlin/transport"
 
 	"github.com/valyala/fasthttp"
 )
@@ -46,6 +47,8 @@ type Options struct {
 	// it unless it returns an error. request is all that was read of it. Nil:
 	// upgrades are ordinary requests.
 	Adopt func(nc net.Conn, request []byte) error
+
+	Proxies transport.Proxies // whose X-Forwarded-For counts
 
 	Log      *slog.Logger     // nil: nothing is logged
 	Now      func() time.Time // nil: time.Now

@@ -24,13 +24,16 @@ const (
 	DropReadQuota                 // API requests refused: read requests per second (403)
 	DropCache                     // last events dropped before their time: cache.max_bytes
 	DropApp                       // connections closed because their app was removed (4001) or disabled (4003)
+	DropTLS                       // TLS was agreed on, and the handshake failed
+	DropPlain                     // plain connections to the TLS port
+	DropProxy                     // a trusted proxy sent no valid PROXY header
 	dropCount
 )
 
 var dropNames = [dropCount]string{
 	"slow", "pong_timeout", "handshake_timeout", "bad_request", "framing", "too_big", "invalid_utf8",
 	"file_limit", "panic", "refused", "client_event_rate", "client_event_backlog", "publish_backlog", "drain", "detached",
-	"event_quota", "read_quota", "cache", "app",
+	"event_quota", "read_quota", "cache", "app", "tls", "plain", "proxy_header",
 }
 
 func (d Drop) String() string { return dropNames[d] }

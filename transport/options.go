@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"os"
@@ -29,6 +30,9 @@ type Options struct {
 	MaxMessageBytes  int           // of one message, fragments joined; more ends with 1009; 0: 100 KiB
 	MaxPendingBytes  int           // that a socket refused; more ends with 4100; 0: 1 MiB
 	CompressFrom     int           // bytes of a message from which on it is compressed for who negotiated that (RFC 7692); 0: nobody can
+	FirstLoop        int           // number of the first loop, where another server of the node has those before it
+	Proxies          Proxies       // whose word about clients counts
+	TLS              *tls.Config   // nil: plain. Only transport/stream can
 	Log              *slog.Logger  // nil: discards
 	// Counters gives the block that a loop counts in. Nil: blocks that nobody reads.
 	Counters func(loop int) *metrics.Loop
@@ -46,7 +50,7 @@ func (o Options) WithDefaults() Options {
 	if o.Loops <= 0 {
 		o.Loops = runtime.GOMAXPROCS(0)
 	}
-	o.Loops = min(o.Loops, MaxLoops)
+	o.Loops = min(o.Loops, MaxLoops-o.FirstLoop)
 	orDuration(&o.HandshakeTimeout, 10*time.Second)
 	orDuration(&o.ActivityTimeout, 120*time.Second)
 	orDuration(&o.PongTimeout, 30*time.Second)

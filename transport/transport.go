@@ -84,6 +84,9 @@ type Handshake struct {
 	Remote  net.Addr
 	Secure  bool // the connection came over TLS
 	Deflate bool // permessage-deflate was negotiated
+
+	// Headers, "" where no proxy is trusted; Proxies.Introduce has judged them.
+	ForwardedFor, ForwardedProto string
 }
 
 // Server is a running transport: its listeners, its loops and all of their

@@ -188,11 +188,11 @@ func TestGreeting(t *testing.T) {
 	cfg := &Config{Server: ServerConfig{PathPrefix: "/ws"}, Apps: []*apps.App{{ID: "off", Key: "x"}, {ID: "on", Key: "y", Enabled: true}}}
 	addrs := []net.Addr{&net.UnixAddr{Net: "unix", Name: "/run/d.sock"}, &net.TCPAddr{IP: net.IPv4zero, Port: 6001}, &net.TCPAddr{IP: net.IPv6loopback, Port: 6001}}
 	var out strings.Builder
-	if err := greet(&out, cfg, addrs); err != nil {
+	if err := greet(&out, cfg, addrs, []net.Addr{&net.TCPAddr{IP: net.IPv4zero, Port: 6443}}); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "testdata/greeting.txt", out.String())
-	if got := snippet(cfg, addrs[:1]); got != "" {
+	if got := snippet(cfg, addrs[:1], nil); got != "" {
 		t.Errorf("a page cannot reach a unix socket: %s", got)
 	}
 	for ip, want := range map[string]string{"::": "[::1]", "fe80::1": "[fe80::1]", "10.0.0.1": "10.0.0.1"} {

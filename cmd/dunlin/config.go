@@ -48,6 +48,9 @@ type ServerConfig struct {
 	Drain            time.Duration
 	Handover         string // path of a unix socket; "": none
 	Watch            bool   // reload when a file changes
+	TLS              TLSConfig
+	Proxies          transport.Proxies
+	ProxyProtocol    bool
 }
 
 // CompressionConfig is permessage-deflate on connections of clients that offer it.
@@ -180,6 +183,7 @@ func loadConfig(src sources) (*Config, error) {
 	}
 	cfg := &Config{File: name, Warnings: append(src.env.strangers(), file.warnings...)}
 	overlay(cfg, file.server, envLayer(serverTable, src.env, bad), flagLayer(serverTable, src, bad))
+	cfg.finish(func(path string) Spot { return src.spot(file, path) }, src.env, bad)
 	cfg.Apps = collectApps(file, src.env, bad)
 	if file.noApps != nil && len(cfg.Apps) == 0 {
 		bad.add(*file.noApps, "no app is configured")
@@ -188,6 +192,19 @@ func loadConfig(src sources) (*Config, error) {
 		return nil, list
 	}
 	return cfg, nil
+}
+
+// spot is where a setting of the server was given.
+func (src sources) spot(file *contents, path string) Spot {
+	for _, name := range serverTable.byPath[path].env {
+		if _, ok := src.env.lookup(name); ok {
+			return Spot{Source: name}
+		}
+	}
+	if at, ok := file.spots[path]; ok {
+		return at
+	}
+	return Spot{Source: path}
 }
 
 // read reads the file, if there is one, and otherwise what the environment has of

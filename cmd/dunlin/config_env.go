@@ -159,7 +159,7 @@ func flagLayer[T any](t *table[T], src sources, bad *mistakes) layer {
 }
 
 func typedSetting[T any](s *setting[T], source, text string, e *environment, bad *mistakes, out layer) {
-	v, err := s.check(typed(text, e.secretsFrom("")))
+	v, err := s.read(typed(text, e.secretsFrom("")))
 	if err != nil {
 		bad.add(Spot{Source: source}, err.Error())
 		return

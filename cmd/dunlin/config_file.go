@@ -14,6 +14,7 @@ import (
 // contents is what a configuration file says, as far as it is right.
 type contents struct {
 	server layer
+	spots  map[string]Spot // of server
 	apps   []rawApp
 	noApps *Spot // where apps should have been; nil when they stand there, or nobody can tell
 
@@ -31,7 +32,7 @@ type fileReader struct {
 // readConfigFile reads a file's text; what is wrong goes to bad.
 func readConfigFile(name string, data []byte, env *environment, bad *mistakes) *contents {
 	r := &fileReader{name: name, lines: lineAt(data, len(data)), secrets: env.secretsFrom(filepath.Dir(name)), bad: bad}
-	out := &contents{server: layer{}}
+	out := &contents{server: layer{}, spots: map[string]Spot{}}
 	if doc := r.parse(data); doc != nil {
 		r.top(doc.Content[0], out)
 	}
@@ -72,9 +73,9 @@ func (r *fileReader) top(root *yaml.Node, out *contents) {
 			empty = r.apps(val, out)
 			return
 		}
-		readField(r, serverTable, place{}, name, key, val, func(path string, _ Spot, v any, err error) {
+		readField(r, serverTable, place{}, name, key, val, func(path string, at Spot, v any, err error) {
 			if err == nil {
-				out.server[path] = v
+				out.server[path], out.spots[path] = v, at
 			}
 		})
 	})
@@ -131,7 +132,7 @@ func readField[T any](r *fileReader, t *table[T], in place, name string, key, va
 	path := join(in.section, name)
 	if s := t.byPath[path]; s != nil {
 		at := r.spot(key.Line, in.label+path)
-		v, err := s.check(given{node: target(val), secrets: r.secrets})
+		v, err := s.read(given{node: target(val), secrets: r.secrets})
 		r.wrong(at, err)
 		found(path, at, v, err)
 		return
@@ -163,7 +164,7 @@ func readSynonym[T any](r *fileReader, t *table[T], syn *synonym, at Spot, val *
 	}
 	var v any
 	if err == nil {
-		v, err = t.byPath[syn.path].check(g)
+		v, err = t.byPath[syn.path].read(g)
 	}
 	r.wrong(at, err)
 	found(syn.path, at, v, err)

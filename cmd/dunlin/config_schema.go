@@ -5,6 +5,7 @@ import (
 
 	"dunlin/apps"
 	"dunlin/protocol"
+	"dunlin/transport"
 )
 
 // Both tables below are the schema. They drive reading and checking the file, the
@@ -65,7 +66,21 @@ var serverTable = newTable("DUNLIN_", []string{"apps"},
 	set("server.watch", boolean, "true",
 		"Read the configuration again when its file, or a secret's, was changed. `SIGHUP` has it read again in any case.",
 		func(c *Config) *bool { return &c.Server.Watch }),
-	reserve[Config]("server.tls", "", "", ""),
+	set("server.tls.cert", pathOrNone, `""`,
+		"File with the certificate and its chain, in PEM. Empty: no TLS. When it changes, new connections get the new one.",
+		func(c *Config) *string { return &c.Server.TLS.Cert }).reloaded(),
+	set("server.tls.key", pathOrNone, `""`,
+		"File with the certificate's key, in PEM, without a passphrase.",
+		func(c *Config) *string { return &c.Server.TLS.Key }).reloaded(),
+	set("server.tls.port", portOrSame, "same",
+		"TCP port of TLS beside `server.port`, which stays plain. `same`: `server.port` itself speaks TLS, and nothing is plain but unix sockets.",
+		func(c *Config) *int { return &c.Server.TLS.Port }),
+	set("server.trusted_proxies", proxies, "[]",
+		"Addresses and networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` count; `unix` is whoever comes by a unix socket. Headers of others are ignored.",
+		func(c *Config) *transport.Proxies { return &c.Server.Proxies }),
+	set("server.proxy_protocol", boolean, "false",
+		"Connections from `server.trusted_proxies` begin with a PROXY header, version 1 or 2, and are closed without one. Others have none.",
+		func(c *Config) *bool { return &c.Server.ProxyProtocol }),
 
 	set("ops.enabled", boolean, "true",
 		"Serve `/metrics`, `/live` and `/ready` on a port of their own.",
@@ -182,7 +197,7 @@ var appTable = newTable("DUNLIN_APP_", nil,
 		"Send `pusher:subscription_error` when a subscription is refused.",
 		func(a *appDraft) *bool { return &a.SubscriptionErrors }),
 	set("force_tls", boolean, "false",
-		"Refuse connections without TLS with 4000. What a proxy terminates counts as without: this version has no TLS of its own, so nobody can connect.",
+		"Refuse connections without TLS with 4000, which sends clients to `wss`. What a proxy terminates counts as TLS if the proxy is one of `server.trusted_proxies` and says so.",
 		func(a *appDraft) *bool { return &a.ForceTLS }),
 	set("allowed_origins", words, "[]",
 		"Hosts of pages that may connect, such as `example.com` or `*.example.com`, of any scheme and port; others are refused with 4009. Empty: any. Clients that are no browsers send no origin and may always connect.",

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,8 +18,6 @@ type setting[T any] struct {
 	flag   string // "": it has none
 	needed bool   // has no default
 	live   bool   // a reload changes it in a running server
-	later  bool   // any value but the default is a mistake in this version
-	hidden bool   // a name kept for later, without a shape yet
 
 	start any // default; the zero value when def is ""
 	read  func(given) (any, error)
@@ -40,20 +37,15 @@ func set[T, V any](path string, k kind[V], def, doc string, at func(*T) *V) sett
 	}
 }
 
-// reserve declares a setting that only takes an empty value in this version.
-func reserve[T any](path, values, def, doc string) setting[T] {
-	return setting[T]{
-		path: path, values: values, def: def, doc: doc, later: true, hidden: def == "",
-		start: false,
-		read:  func(g given) (any, error) { return !g.empty(), nil },
-		same:  func(a, b any) bool { return a == b },
-		put:   func(*T, any) {},
-	}
-}
-
 // required marks a setting that must be given.
 func (s setting[T]) required() setting[T] {
 	s.needed = true
+	return s
+}
+
+// reloaded marks a setting that a running server follows.
+func (s setting[T]) reloaded() setting[T] {
+	s.live = true
 	return s
 }
 
@@ -61,24 +53,6 @@ func (s setting[T]) required() setting[T] {
 func (s setting[T]) short(env, flag string) setting[T] {
 	s.env, s.flag = append(s.env, env), flag
 	return s
-}
-
-// check reads a value and refuses what this version does not have.
-func (s *setting[T]) check(g given) (any, error) {
-	v, err := s.read(g)
-	if err == nil && s.later && !s.same(v, s.start) {
-		err = errors.New(s.laterText())
-	}
-	return v, err
-}
-
-// laterText tells somebody who asks for what this version does not have.
-func (s *setting[T]) laterText() string {
-	text := "is not supported by this version yet"
-	if s.def != "" {
-		text += "; leave it at " + s.def
-	}
-	return text
 }
 
 // parseDefault sets start to what def says; the table itself is wrong otherwise.

@@ -61,10 +61,7 @@ func heading(b *strings.Builder, title string) {
 }
 
 func row[T any](b *strings.Builder, s setting[T]) {
-	if s.hidden {
-		return
-	}
-	def, env, doc := "`"+s.def+"`", "", s.doc
+	def, env := "`"+s.def+"`", ""
 	if len(s.env) > 0 {
 		env = "`" + strings.Join(s.env, "`, `") + "`"
 	}
@@ -77,10 +74,7 @@ func row[T any](b *strings.Builder, s setting[T]) {
 	if s.flag != "" {
 		env += ", `--" + s.flag + "`"
 	}
-	if s.later {
-		doc = "*Not in this version yet.* " + doc
-	}
-	fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s |\n", s.path, def, env, s.values, doc)
+	fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s |\n", s.path, def, env, s.values, s.doc)
 }
 
 // TestExample holds apps.yaml to its promise: it is right, it shows every setting
@@ -154,7 +148,6 @@ func showsDefaults[T any](t *testing.T, schema *table[T], shown layer, except []
 	for _, s := range schema.list {
 		v, ok := shown[s.path]
 		switch {
-		case s.hidden:
 		case !ok:
 			t.Errorf("%s is not shown", s.path)
 		case !slices.Contains(except, s.path) && !s.same(v, s.start):
@@ -201,7 +194,7 @@ func TestSchemaIsWhole(t *testing.T) {
 	var cfg Config
 	seen := map[string]bool{}
 	for _, s := range serverTable.list {
-		if s.doc == "" && !s.hidden || seen[s.path] {
+		if s.doc == "" || seen[s.path] {
 			t.Errorf("%s: no meaning, or twice", s.path)
 		}
 		seen[s.path] = true

@@ -18,11 +18,14 @@ var exampleSecrets = []string{"app-secret", "second-secret", "second-secret-befo
 
 // greet prints where the server listens, its apps without their secrets, and what
 // to paste into a page.
-func greet(w io.Writer, cfg *Config, addrs []net.Addr) error {
+func greet(w io.Writer, cfg *Config, plain, secure []net.Addr) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "dunlin %s\n\n", version)
-	for _, a := range addrs {
-		fmt.Fprintf(t, "  listening on\t%s\n", address(a, cfg.Server.PathPrefix))
+	for _, a := range plain {
+		fmt.Fprintf(t, "  listening on\t%s\n", address("http://", a, cfg.Server.PathPrefix))
+	}
+	for _, a := range secure {
+		fmt.Fprintf(t, "  listening on\t%s\n", address("https://", a, cfg.Server.PathPrefix))
 	}
 	for _, a := range cfg.Apps {
 		fmt.Fprintf(t, "  app\tid %s\tkey %s", a.ID, a.Key)
@@ -31,39 +34,56 @@ func greet(w io.Writer, cfg *Config, addrs []net.Addr) error {
 		}
 		fmt.Fprintln(t)
 	}
-	if s := snippet(cfg, addrs); s != "" {
+	if s := snippet(cfg, plain, secure); s != "" {
 		fmt.Fprintf(t, "\nPaste into a page that has pusher-js:\n\n%s\n", s)
 	}
 	return t.Flush()
 }
 
-func address(a net.Addr, prefix string) string {
+func address(scheme string, a net.Addr, prefix string) string {
 	if a.Network() == "unix" {
 		return unixPrefix + a.String()
 	}
-	return "http://" + a.String() + prefix
+	return scheme + a.String() + prefix
 }
 
 // snippet connects pusher-js to the first app that can be used, by the first
-// address that a page can reach; "" when there is none.
-func snippet(cfg *Config, addrs []net.Addr) string {
+// address that a page can reach, without TLS if it can; "" when there is none.
+func snippet(cfg *Config, plain, secure []net.Addr) string {
 	app := slices.IndexFunc(cfg.Apps, func(a *apps.App) bool { return a.Enabled })
-	at := slices.IndexFunc(addrs, func(a net.Addr) bool { _, ok := a.(*net.TCPAddr); return ok })
-	if app < 0 || at < 0 {
+	if app < 0 {
 		return ""
 	}
-	tcp := addrs[at].(*net.TCPAddr)
-	path := ""
-	if p := cfg.Server.PathPrefix; p != "" {
-		path = fmt.Sprintf("wsPath: %q, ", p)
+	var where string
+	if tcp := firstTCP(plain); tcp != nil && !cfg.Apps[app].ForceTLS {
+		where = fmt.Sprintf("wsHost: %q, wsPort: %d, %sforceTLS: false", pageHost(tcp.IP), tcp.Port, wsPath(cfg))
+	} else if tcp := firstTCP(secure); tcp != nil {
+		where = fmt.Sprintf("wsHost: %q, wssPort: %d, %sforceTLS: true", cfg.Server.TLS.name(pageHost(tcp.IP)), tcp.Port, wsPath(cfg))
+	} else {
+		return ""
 	}
 	return strings.Join([]string{
-		fmt.Sprintf(`  const pusher = new Pusher(%q, {wsHost: %q, wsPort: %d, %sforceTLS: false, enabledTransports: ["ws"], cluster: ""});`,
-			cfg.Apps[app].Key, pageHost(tcp.IP), tcp.Port, path),
+		fmt.Sprintf(`  const pusher = new Pusher(%q, {%s, enabledTransports: ["ws"], cluster: ""});`, cfg.Apps[app].Key, where),
 		`  pusher.connection.bind("state_change", ({current}) => console.log(current));`,
 		`  const channel = pusher.subscribe("my-channel");`,
 		`  channel.bind("my-event", (data) => console.log(data));`,
 	}, "\n") + "\n"
+}
+
+func wsPath(cfg *Config) string {
+	if p := cfg.Server.PathPrefix; p != "" {
+		return fmt.Sprintf("wsPath: %q, ", p)
+	}
+	return ""
+}
+
+func firstTCP(addrs []net.Addr) *net.TCPAddr {
+	for _, a := range addrs {
+		if tcp, ok := a.(*net.TCPAddr); ok {
+			return tcp
+		}
+	}
+	return nil
 }
 
 // pageHost is an address as it stands in a URL. Nobody can connect to "every

@@ -74,12 +74,19 @@ func (in *inheritance) takeOver() (estate, error) {
 	return in.from.takeOver()
 }
 
-// listeners are the addresses to listen on.
-func (in *inheritance) listeners(configured []transport.Address) []transport.Address {
-	if len(in.addresses) > 0 {
-		return in.addresses
+// listeners are the addresses to listen on, without TLS and with it.
+func (in *inheritance) listeners(s ServerConfig) (plain, secure []transport.Address) {
+	if len(in.addresses) == 0 {
+		return s.plainAddresses(), s.tlsAddresses()
 	}
-	return configured
+	for _, a := range in.addresses {
+		if s.speaksTLS(a) {
+			secure = append(secure, a)
+		} else {
+			plain = append(plain, a)
+		}
+	}
+	return plain, secure
 }
 
 // close lets go of the files, of which whoever needed them has duplicates.

@@ -125,7 +125,7 @@ func enter(root *yaml.Node, path string, value *yaml.Node) {
 // node is a value as it stands in a file; nil when it is the default. Text is put
 // in quotes where it would be taken for something else.
 func node[T any](s *setting[T], g given) *yaml.Node {
-	if v, err := s.check(g); err != nil || !s.needed && s.same(v, s.start) {
+	if v, err := s.read(g); err != nil || !s.needed && s.same(v, s.start) {
 		return nil
 	}
 	if g.node.Kind != yaml.ScalarNode {

@@ -131,10 +131,10 @@ func (t *translation) warn(at Spot, format string, args ...any) {
 
 // contents reads the lines as those of a file are read.
 func (t *translation) contents() *contents {
-	out := &contents{server: layer{}, warnings: t.warnings}
+	out := &contents{server: layer{}, spots: map[string]Spot{}, warnings: t.warnings}
 	for _, l := range t.server {
 		if v, ok := readLine(serverTable, l, t.bad); ok {
-			out.server[l.path] = v
+			out.server[l.path], out.spots[l.path] = v, l.at
 		}
 	}
 	for i, lines := range t.apps {
@@ -152,7 +152,7 @@ func (t *translation) contents() *contents {
 }
 
 func readLine[T any](table *table[T], l line, bad *mistakes) (any, bool) {
-	v, err := table.byPath[l.path].check(l.g)
+	v, err := table.byPath[l.path].read(l.g)
 	var inside insideError
 	switch {
 	case errors.As(err, &inside):

@@ -42,7 +42,7 @@ var soketiNames = []soketiName{
 	{"METRICS_HOST", "metrics.host", "0.0.0.0", ofServer("ops.host", nonempty), ""},
 	{"METRICS_SERVER_PORT", "metrics.port", "9601", ofServer("ops.port", same), ""},
 	{"METRICS_DRIVER", "metrics.driver", "", only("prometheus"), ""},
-	{"METRICS_PROMETHEUS_PREFIX", "metrics.prometheus.prefix", "", nil, "figures have names of their own"},
+	{"METRICS_PROMETHEUS_PREFIX", "metrics.prometheus.prefix", "soketi_", ofServer("ops.soketi_prefix", nonempty), ""},
 
 	{"CHANNEL_LIMITS_MAX_NAME_LENGTH", "channelLimits.maxNameLength", "200", ofApps("limits.channel_name_length", count), ""},
 	{"EVENT_MAX_BATCH_SIZE", "eventLimits.maxBatchSize", "10", ofApps("limits.events_per_batch", count), ""},
@@ -87,10 +87,10 @@ var soketiNames = []soketiName{
 	{"RATE_LIMITER_DRIVER", "rateLimiter.driver", "", nil, mootDriver},
 	{"CACHE_DRIVER", "cache.driver", "", nil, mootDriver},
 
-	{"SSL_CERT", "ssl.certPath", "", (*soketi).noTLS, ""},
-	{"SSL_KEY", "ssl.keyPath", "", (*soketi).noTLS, ""},
-	{"SSL_PASS", "ssl.passphrase", "", (*soketi).noTLS, ""},
-	{"SSL_CA", "ssl.caPath", "", (*soketi).noTLS, ""},
+	{"SSL_CERT", "ssl.certPath", "", ofServer("server.tls.cert", nonempty), ""},
+	{"SSL_KEY", "ssl.keyPath", "", ofServer("server.tls.key", nonempty), ""},
+	{"SSL_PASS", "ssl.passphrase", "", (*soketi).noPassphrase, ""},
+	{"SSL_CA", "ssl.caPath", "", nil, "clients show no certificates"},
 
 	{"HTTP_ACCEPT_TRAFFIC_MEMORY_THRESHOLD", "httpApi.acceptTraffic.memoryThreshold", "", nil, mootTuning},
 	{"CORS_CREDENTIALS", "cors.credentials", "", nil, mootCORS},
@@ -179,9 +179,9 @@ func (s *soketi) debug(v foreign) {
 	}
 }
 
-func (s *soketi) noTLS(v foreign) {
+func (s *soketi) noPassphrase(v foreign) {
 	if word, ok := scalar(v.node); ok && word != "" {
-		s.bad.add(v.at, "is not supported by this version yet; have a proxy terminate TLS")
+		s.bad.add(v.at, "is not supported by this version; keep the key in a file without a passphrase")
 	}
 }
 

@@ -143,7 +143,7 @@ func (r *reloader) refuse(err error) {
 // while it runs.
 func changedSettings(before, after *Config) (paths []string) {
 	for i := range serverTable.list {
-		if s := &serverTable.list[i]; !s.later && !s.live && !s.same(before.settings[s.path], after.settings[s.path]) {
+		if s := &serverTable.list[i]; !s.live && !s.same(before.settings[s.path], after.settings[s.path]) {
 			paths = append(paths, s.path)
 		}
 	}

@@ -62,14 +62,17 @@ func (c *cli) serve(ctx context.Context, src sources) error {
 	if err := p.Start(); err != nil {
 		return err
 	}
-	addrs := p.Addrs()
-	if err := greet(c.stdout, cfg, addrs); err != nil {
+	plain, secure := p.Addrs()
+	if err := greet(c.stdout, cfg, plain, secure); err != nil {
 		log.Warn("printing the addresses failed", "error", err)
 	}
-	for _, a := range addrs {
+	for _, a := range plain {
 		log.Info("listening", "address", a.String())
 	}
-	warnExamples(log, cfg.Apps, addrs)
+	for _, a := range secure {
+		log.Info("listening with TLS", "address", a.String())
+	}
+	warnExamples(log, cfg.Apps, append(plain, secure...))
 	r := newReloader(src, cfg, read.readings(), p, log)
 	var beside sync.WaitGroup
 	running, ended := context.WithCancel(ctx)

@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -66,7 +69,7 @@ func (c *cli) server(cmd *cobra.Command) (*server, error) {
 			secret = app.Secrets[0]
 		}
 		if s.url == "" {
-			s.url, s.http.Transport = reach(cfg.Server.Addresses()[0])
+			s.url, s.http.Transport = cfg.Server.reach()
 			s.url += cfg.Server.PathPrefix
 		}
 	}
@@ -103,6 +106,20 @@ func reach(at transport.Address) (url string, way http.RoundTripper) {
 		host = "localhost"
 	}
 	return "http://" + net.JoinHostPort(host, port), nil
+}
+
+// reach is how this machine calls the clients' port: without TLS if there is a way,
+// else the configured certificate is the one that is trusted.
+func (s ServerConfig) reach() (string, http.RoundTripper) {
+	if plain := s.plainAddresses(); len(plain) > 0 {
+		return reach(plain[0])
+	}
+	address, _ := reach(s.tlsAddresses()[0])
+	roots := x509.NewCertPool()
+	roots.AddCert(s.TLS.Pair.Leaf)
+	return "https" + strings.TrimPrefix(address, "http"), &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: s.TLS.name(s.Host[0])},
+	}
 }
 
 // explain adds to an error of a call what to do about it.

@@ -34,6 +34,7 @@ type Program struct {
 	hooks    *hookParts
 	engine   cluster.Engine
 	hub      *channels.Hub
+	cert     certificate
 	api      *httpapi.Server
 	listen   listenFunc
 
@@ -85,6 +86,7 @@ func newProgram(cfg *Config, in *inheritance, log *slog.Logger) (*Program, error
 		PathPrefix:      cfg.Server.PathPrefix,
 		MaxRequestBytes: cfg.Server.MaxRequestBytes,
 		CacheTTL:        cfg.Cache.TTL,
+		Proxies:         cfg.Server.Proxies,
 		Adopt:           func(nc net.Conn, request []byte) error { return p.sockets.Adopt(nc, request) },
 		Log:             log,
 		Counters:        p.counters,
@@ -135,20 +137,7 @@ func (p *Program) welcomeBack() error {
 
 func (p *Program) listenForClients() error {
 	requests := httpapi.NewConnListener(nil)
-	s := p.cfg.Server
-	sockets, err := p.listen(p.in.listeners(s.Addresses()), transport.Options{
-		Inherited:        p.in.clients,
-		Loops:            s.Loops,
-		PathPrefix:       s.PathPrefix,
-		HandshakeTimeout: s.HandshakeTimeout,
-		ActivityTimeout:  s.ActivityTimeout,
-		MaxMessageBytes:  s.MaxMessageBytes,
-		MaxPendingBytes:  s.MaxPendingBytes,
-		CompressFrom:     s.Compression.From(),
-		Log:              p.log,
-		Counters:         p.counters.Loop,
-		HTTP:             requests.Push,
-	}, p.hub.Shard)
+	sockets, err := p.openSockets(requests.Push)
 	if err != nil {
 		return fmt.Errorf("listening for clients: %w", err)
 	}
@@ -159,6 +148,43 @@ func (p *Program) listenForClients() error {
 		}
 	})
 	return nil
+}
+
+// openSockets listens: without TLS on the configured transport, with TLS on
+// goroutines, whose loops come behind those.
+func (p *Program) openSockets(http func(net.Conn)) (transport.Server, error) {
+	s := p.cfg.Server
+	o := transport.Options{
+		Inherited:        p.in.clients,
+		Loops:            s.Loops,
+		PathPrefix:       s.PathPrefix,
+		HandshakeTimeout: s.HandshakeTimeout,
+		ActivityTimeout:  s.ActivityTimeout,
+		MaxMessageBytes:  s.MaxMessageBytes,
+		MaxPendingBytes:  s.MaxPendingBytes,
+		CompressFrom:     s.Compression.From(),
+		Proxies:          s.Proxies,
+		Log:              p.log,
+		Counters:         p.counters.Loop,
+		HTTP:             http,
+	}.WithDefaults()
+	plain, secure := p.in.listeners(s)
+	if !s.TLS.Enabled() {
+		return p.listen(plain, o, p.hub.Shard)
+	}
+	o.Loops = min(o.Loops, transport.MaxLoops/2)
+	first, err := p.listen(plain, o, p.hub.Shard)
+	if err != nil {
+		return nil, err
+	}
+	p.cert.pair.Store(s.TLS.Pair)
+	o.FirstLoop, o.TLS = o.Loops, p.cert.config()
+	second, err := listenStream(secure, o, p.hub.Shard)
+	if err != nil {
+		first.Close()
+		return nil, err
+	}
+	return &both{first, second}, nil
 }
 
 // settle sends the process before this one away, and lets another one come after it.
@@ -219,14 +245,22 @@ func (p *Program) closeOps() {
 }
 
 // Reload puts the apps of another configuration in place of the present ones, all at
-// once. Nothing else of it counts.
+// once, and its certificate. Nothing else of it counts.
 func (p *Program) Reload(cfg *Config) {
+	if cfg.Server.TLS.Pair != nil {
+		p.cert.pair.Store(cfg.Server.TLS.Pair)
+	}
 	p.apps.Replace(cfg.Apps)
 	p.hub.Reload()
 }
 
 // Addrs returns the addresses that clients connect to.
-func (p *Program) Addrs() []net.Addr { return p.sockets.Addrs() }
+func (p *Program) Addrs() (plain, secure []net.Addr) {
+	if b, ok := p.sockets.(*both); ok {
+		return b.plain.Addrs(), b.secure.Addrs()
+	}
+	return p.sockets.Addrs(), nil
+}
 
 // Wait serves until ctx ends or another process has taken over, then stops: no new
 // connections, clients sent away with 4200 over the drain window, requests under way

@@ -77,6 +77,7 @@ func RemoveBinary() {
 // Server is a running dunlin.
 type Server struct {
 	Addr string // host:port of clients and backends
+	TLS  string // the same with TLS
 	Ops  string // host:port of operators
 	File string // its configuration
 	API  *client.API
@@ -95,6 +96,7 @@ type Server struct {
 type Options struct {
 	Config string     // YAML; DefaultConfig
 	File   string     // has the configuration already, in place of Config
+	TLS    bool       // it listens with TLS, perhaps nowhere else
 	Env    []string   // "NAME=value", beside the test's own
 	Args   []string   // after "serve --config FILE"
 	Wrap   []string   // a command that runs the binary, such as prlimit
@@ -132,13 +134,13 @@ func Start(t testing.TB, o Options) *Server {
 		close(s.done)
 	}()
 	t.Cleanup(func() { s.end() })
-	s.follow(out)
+	s.follow(out, o.TLS)
 	s.API = client.NewAPI("http://"+s.Addr, AppID, Key, protocol.NewSecret(Secret))
 	return s
 }
 
 // follow reads the log until the server listens, and on in the background.
-func (s *Server) follow(out io.Reader) {
+func (s *Server) follow(out io.Reader, secure bool) {
 	s.t.Helper()
 	listening := make(chan struct{})
 	go func() {
@@ -157,6 +159,11 @@ func (s *Server) follow(out io.Reader) {
 				s.Ops = l.Address
 			case l.Msg == "listening" && s.Addr == "":
 				s.Addr = l.Address
+				if !secure {
+					close(listening)
+				}
+			case l.Msg == "listening with TLS" && s.TLS == "": // behind the others
+				s.TLS = l.Address
 				close(listening)
 			}
 		}

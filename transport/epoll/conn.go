@@ -284,6 +284,7 @@ func (l *loop) forget(c *conn) {
 		c.queue = nil
 	}
 	delete(l.requests, c)
+	delete(l.peers, c)
 	l.takeOff(c)
 	l.table.remove(c)
 }

@@ -22,6 +22,15 @@ func (l *loop) knock(c *conn, b []byte) {
 	if split {
 		b = append(before, b...)
 	}
+	if l.o.Proxies.Header && c.flags&flagAdopted == 0 {
+		if _, known := l.peers[c]; !known {
+			if b = l.introduce(c, b, split); len(b) == 0 {
+				return
+			}
+			before, split = nil, false // what was searched had the header in front
+			delete(l.requests, c)
+		}
+	}
 	verdict := wire.WebSocket
 	if c.flags&flagAdopted == 0 {
 		verdict = l.door.Classify(b)
@@ -34,6 +43,38 @@ func (l *loop) knock(c *conn, b []byte) {
 	default:
 		l.keep(c, b, split)
 	}
+}
+
+// introduce reads a PROXY header, where the other end is a proxy that sends one, and
+// returns what is behind it; nothing when more has to come first.
+func (l *loop) introduce(c *conn, b []byte, owned bool) []byte {
+	peer := transport.Peer{Addr: peerOf(c.fd)}
+	if !l.o.Proxies.Trust(peer.Addr) {
+		l.peers[c] = peer
+		return b
+	}
+	n, from, err := wire.ProxyHeader(b, peer)
+	switch {
+	case err != nil: // nobody is there to whom an answer would mean anything
+		l.count.Drop(metrics.DropProxy)
+		l.lose(c, nil)
+		return nil
+	case n == 0:
+		l.keep(c, b, owned)
+		return nil
+	}
+	l.peers[c] = from
+	delete(l.requests, c)
+	return b[n:]
+}
+
+// peer is the other end of a connection at the door.
+func (l *loop) peer(c *conn) transport.Peer {
+	if p, ok := l.peers[c]; ok {
+		delete(l.peers, c)
+		return p
+	}
+	return transport.Peer{Addr: peerOf(c.fd)}
 }
 
 // keep stores the part of a request that has come.
@@ -77,7 +118,7 @@ func (l *loop) upgrade(c *conn, request, rest []byte) {
 	if h.Deflate {
 		c.flags |= flagDeflate
 	}
-	h.Remote = peerOf(c.fd)
+	l.o.Proxies.Introduce(&h, l.peer(c))
 	session, bad := l.handler.Open(c, h)
 	if bad != nil {
 		l.count.Drop(metrics.DropRefused)
@@ -140,6 +181,7 @@ func (l *loop) handOver(c *conn, read []byte) {
 		l.lose(c, nil)
 		return
 	}
+	peer := l.peer(c)
 	sysControl(l.ep, unix.EPOLL_CTL_DEL, c.fd, nil) // is in there
 	l.forget(c)
 	nc, err := l.toNet(c.fd)
@@ -147,7 +189,7 @@ func (l *loop) handOver(c *conn, read []byte) {
 		l.o.Log.Warn("handing a connection to HTTP failed", "error", err)
 		return
 	}
-	l.o.HTTP(transport.Replay(nc, read))
+	l.o.HTTP(transport.ReplayOf(nc, read, peer))
 }
 
 // toNet makes a net.Conn of a socket, which is closed in any case: the standard
@@ -165,12 +207,13 @@ func (l *loop) toNet(fd int32) (net.Conn, error) {
 }
 
 // adopt takes over a descriptor whose request was read elsewhere.
-func (l *loop) adopt(fd int32, request []byte) {
+func (l *loop) adopt(fd int32, peer transport.Peer, request []byte) {
 	if l.quitting.Load() {
 		sysClose(fd)
 		return
 	}
 	if c := l.add(fd, flagAdopted); c != nil {
+		l.peers[c] = peer
 		l.input(c, request)
 	}
 }

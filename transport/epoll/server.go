@@ -110,7 +110,7 @@ func (s *Server) makeLoops(how Sleep, o transport.Options, sockets [][]listener)
 	s.limit = limit
 	for i := 0; err == nil && i < o.Loops; i++ {
 		var l *loop
-		if l, err = newLoop(i, how, o, limit); err == nil {
+		if l, err = newLoop(o.FirstLoop+i, how, o, limit); err == nil {
 			s.loops = append(s.loops, l)
 			err = l.hear(sockets[i])
 		}
@@ -150,9 +150,9 @@ func (s *Server) Adopt(nc net.Conn, request []byte) error {
 	if err != nil {
 		return fmt.Errorf("adopting a connection: %w", err)
 	}
-	read := append([]byte(nil), request...)
+	read, peer := append([]byte(nil), request...), transport.PeerOf(nc)
 	l := s.loops[s.next.Add(1)%uint32(len(s.loops))]
-	if !l.post(func() { l.adopt(fd, read) }) {
+	if !l.post(func() { l.adopt(fd, peer, read) }) {
 		sysClose(fd)
 		return fmt.Errorf("adopting a connection: %w", net.ErrClosed)
 	}

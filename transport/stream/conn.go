@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"crypto/tls"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -18,12 +17,16 @@ import (
 type conn struct {
 	// Static after construction
 	loop    *loop
-	nc      net.Conn
+	socket  net.Conn // what was accepted
 	id      protocol.SocketID
 	adopted bool          // the path does not decide
 	taken   chan struct{} // of one: the loop has dealt with the post
 	out     *output
-	deflate bool // permessage-deflate was negotiated; set before the loop knows of it
+
+	// Set by the reader before the loop knows of the connection
+	nc      net.Conn       // the socket, or TLS over it
+	peer    transport.Peer // the other end, which a proxy may have told
+	deflate bool           // permessage-deflate was negotiated
 
 	// Owned by the loop
 	session transport.Session // nil before it is open and after Closed
@@ -51,7 +54,7 @@ const (
 )
 
 func newConn(l *loop, nc net.Conn) *conn {
-	c := &conn{loop: l, nc: nc, id: protocol.NewSocketID(), taken: make(chan struct{}, 1)}
+	c := &conn{loop: l, socket: nc, nc: nc, peer: transport.PeerOf(nc), id: protocol.NewSocketID(), taken: make(chan struct{}, 1)}
 	c.out = newOutput(c)
 	c.resumed.L = &c.mu
 	return c
@@ -178,7 +181,7 @@ func (c *conn) abandon() {
 	c.resumed.Broadcast()
 	c.mu.Unlock()
 	c.out.abandon()
-	c.nc.Close()
+	c.socket.Close()
 }
 
 // open makes the session of an upgraded connection.
@@ -186,9 +189,12 @@ func (c *conn) open(p *post) {
 	c.loop.conns[c] = struct{}{}
 	c.state = stateOpen
 	c.queue(p.reply)
-	_, p.h.Secure = c.nc.(*tls.Conn)
-	p.h.Remote = c.nc.RemoteAddr()
-	s, bad := c.loop.handler.Open(c, p.h)
+	c.loop.o.Proxies.Introduce(&p.h, c.peer)
+	var s transport.Session
+	bad := p.bad
+	if bad == nil {
+		s, bad = c.loop.handler.Open(c, p.h)
+	}
 	if bad != nil {
 		c.loop.count.Drop(metrics.DropRefused)
 		c.close(bad, nil)

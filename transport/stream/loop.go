@@ -45,7 +45,7 @@ type post struct {
 	c     *conn
 	what  what
 	event wire.Event
-	bad   *protocol.Error // of broken
+	bad   *protocol.Error // of broken, and of opened when the session is not wanted
 	err   error           // of gone
 	reply []byte          // of opened: the 101 response
 	h     transport.Handshake

@@ -21,11 +21,19 @@ const readBytes = 4 << 10
 func (c *conn) serve(read []byte) {
 	defer c.loop.server.forget(c)
 	c.seen.Store(time.Now().UnixNano())
-	c.nc.SetReadDeadline(time.Now().Add(c.loop.o.HandshakeTimeout))
+	c.nc.SetDeadline(time.Now().Add(c.loop.o.HandshakeTimeout))
+	read, bad, err := c.arrive(read)
+	if err != nil {
+		c.refuseUpgrade(err)
+		return
+	}
 	request, rest, verdict, err := c.request(read)
+	c.nc.SetWriteDeadline(time.Time{})
 	switch {
 	case err != nil:
 		c.refuseUpgrade(err)
+	case verdict == wire.HTTP && bad != nil:
+		c.refuseUpgrade(errPlain)
 	case verdict == wire.HTTP:
 		c.handOver(request)
 	default:
@@ -35,7 +43,7 @@ func (c *conn) serve(read []byte) {
 			return
 		}
 		c.deflate = h.Deflate
-		c.websocket(post{c: c, what: opened, h: h, reply: reply}, rest)
+		c.websocket(post{c: c, what: opened, h: h, reply: reply, bad: bad}, rest)
 	}
 }
 
@@ -74,7 +82,7 @@ func (c *conn) handOver(read []byte) {
 		return
 	}
 	c.nc.SetReadDeadline(time.Time{})
-	c.loop.o.HTTP(transport.Replay(c.nc, read))
+	c.loop.o.HTTP(transport.ReplayOf(c.nc, read, c.peer))
 }
 
 // refuseUpgrade answers a bad request, and closes.
@@ -86,6 +94,12 @@ func (c *conn) refuseUpgrade(err error) {
 		c.loop.count.Drop(metrics.DropBadRequest)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		c.loop.count.Drop(metrics.DropHandshake)
+		return
+	case errors.Is(err, wire.ErrProxyHeader):
+		c.loop.count.Drop(metrics.DropProxy)
+		return
+	case errors.Is(err, errTLS):
+		c.loop.count.Drop(metrics.DropTLS)
 		return
 	default: // the peer went away
 		return

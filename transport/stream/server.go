@@ -45,7 +45,7 @@ var _ transport.Server = (*Server)(nil)
 func Listen(addresses []transport.Address, o transport.Options, newHandler transport.NewHandler) (*Server, error) {
 	o = o.WithDefaults()
 	s := &Server{
-		o: o, door: wire.NewDoor(o.PathPrefix), up: wire.NewUpgrader(o.PathPrefix, o.CompressFrom > 0),
+		o: o, door: wire.NewDoor(o.PathPrefix), up: wire.NewUpgrader(o.PathPrefix, o.CompressFrom > 0).Behind(o.Proxies),
 		deflater:  wire.NewDeflater(o.CompressFrom),
 		listeners: make(map[transport.Address][]net.Listener), conns: make(map[*conn]struct{}),
 	}
@@ -59,7 +59,7 @@ func Listen(addresses []transport.Address, o transport.Options, newHandler trans
 		s.addrs = append(s.addrs, opened[0].Addr())
 	}
 	for i := range o.Loops {
-		s.loops = append(s.loops, newLoop(s, i))
+		s.loops = append(s.loops, newLoop(s, o.FirstLoop+i))
 	}
 	for _, l := range s.loops {
 		l.handler = newHandler(l)

@@ -57,13 +57,22 @@ func (r *Refusal) Response() []byte {
 
 // Upgrader answers upgrade requests. It is stateless and may be shared.
 type Upgrader struct {
-	appPath string
-	deflate bool
+	appPath   string
+	deflate   bool
+	forwarded bool // headers of proxies are read
 }
 
 // NewUpgrader returns the upgrader of a server whose WebSocket paths begin with
 // prefix + "/app/". deflate says that it accepts permessage-deflate.
-func NewUpgrader(prefix string, deflate bool) Upgrader { return Upgrader{prefix + "/app/", deflate} }
+func NewUpgrader(prefix string, deflate bool) Upgrader {
+	return Upgrader{appPath: prefix + "/app/", deflate: deflate}
+}
+
+// Behind is an upgrader that reads what proxies add, if any is trusted.
+func (u Upgrader) Behind(p transport.Proxies) Upgrader {
+	u.forwarded = p.Any()
+	return u
+}
 
 // Upgrade judges a request, which is whole and ends with its empty line (see
 // HeaderEnd). It returns what the request said, without Remote and Secure, and
@@ -85,8 +94,14 @@ func (u Upgrader) Upgrade(request []byte) (transport.Handshake, []byte, error) {
 		Protocol:        func(p []byte) bool { return string(p) == Subprotocol },
 		OnRequest:       func(uri []byte) error { u.target(&h, string(uri)); return nil },
 		OnHeader: func(key, value []byte) error {
-			if string(key) == "Origin" {
+			switch {
+			case string(key) == "Origin":
 				h.Origin = string(value)
+			case !u.forwarded:
+			case string(key) == "X-Forwarded-For":
+				h.ForwardedFor = joined(h.ForwardedFor, value)
+			case string(key) == "X-Forwarded-Proto":
+				h.ForwardedProto = joined(h.ForwardedProto, value)
 			}
 			return nil
 		},
@@ -105,6 +120,14 @@ func (u Upgrader) Upgrade(request []byte) (transport.Handshake, []byte, error) {
 		return transport.Handshake{}, nil, refusal(request, err)
 	}
 	return h, m.out, nil
+}
+
+// joined is a header that is given again, as one list (RFC 9110 §5.3).
+func joined(before string, value []byte) string {
+	if before == "" {
+		return string(value)
+	}
+	return before + "," + string(value)
 }
 
 // refusal maps the library's errors. It answers 400 to a request without any
