@@ -53,6 +53,9 @@ bench-curve: ## throughput and latency against subscribers; Linux, two cores
 dist: ## a release in dist/: archives for Linux and macOS, lists of their parts, checksums
 	VERSION=$(VERSION) COMMIT=$(COMMIT) test/dist.sh
 
+chaos: ## break nodes, links and Redis for DURATION (2m), from SEED (0: any) on
+	go test -tags redis -count=1 -timeout 0 ./test/chaos -run TestChaos -v -duration $(or $(DURATION),2m) -seed $(or $(SEED),0)
+
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	test/fuzz.sh
 

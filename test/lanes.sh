@@ -12,7 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=test/tools.sh
 . test/tools.sh
 
-all=(static go redis dashboard clients chromium deploy conformance)
+all=(static go redis chaos dashboard clients chromium deploy conformance)
 
 # Where lanes leave how each test ended, in files that begin with the lane's name.
 ends=$PWD/.cache/tests
@@ -53,6 +53,11 @@ lane_redis() {
 		skip redis-clients node npm
 	fi
 }
+
+# Nodes as processes while they, their links and Redis break: what users see of each
+# failure, and a schedule of many.
+needs_chaos=(redis-server)
+lane_chaos() { go test -tags redis -count=1 ./test/chaos; }
 
 # nodes_clients: stock clients on several nodes.
 nodes_clients() {

@@ -5,7 +5,10 @@ package redis
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -208,5 +211,75 @@ func TestAttachWhileRedisStandsStill(t *testing.T) {
 	testkit.Until(t, "it is known", func() bool { return !a.slices[0].up() })
 	if !a.Attach(ch("late"), func(error) {}) {
 		t.Error("a topic is waited for although Redis is known to be away")
+	}
+}
+
+// A slice says of which deployment it is.
+func TestAnotherLayoutIsRefused(t *testing.T) {
+	t.Parallel()
+	r := testkit.StartRedis(t)
+	begin(t, r.URL())
+	o := quickOptions(r.URL(), "")
+	o.Slices = 2
+	e, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Start(newObserver()); err == nil || !strings.Contains(err.Error(), "belongs to a deployment with other settings") {
+		t.Errorf("another number of slices: %v", err)
+	}
+}
+
+func TestEvictionIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	r := testkit.StartRedis(t, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
+	var log strings.Builder
+	o := quickOptions(r.URL(), "")
+	o.Log = slog.New(slog.NewTextHandler(&log, nil))
+	e, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(e.Start(newObserver()), e.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(log.String(), "set maxmemory-policy to noeviction") {
+		t.Errorf("the log says\n%s", log.String())
+	}
+}
+
+// Streams are cut by whole nodes of 100 entries.
+func TestOutboxIsBounded(t *testing.T) {
+	t.Parallel()
+	r := testkit.StartRedis(t)
+	o := quickOptions(r.URL(), "")
+	o.Outbox = 100
+	a, _ := beginWith(t, o)
+	const n = 1000
+	for i := range n {
+		a.Occupy(ch(fmt.Sprint("c", i)), cluster.TrackOccupancy, 1)
+	}
+	testkit.Until(t, "all are told", func() bool { return a.stats.Operations.Load() >= n })
+	waiting, err := a.slices[0].client.XLen(testkit.Context(t), a.slices[0].pre+"wh").Result()
+	if err != nil || waiting < 100 || waiting > 300 {
+		t.Errorf("%d webhooks wait, %v", waiting, err)
+	}
+}
+
+// What nobody can publish now is refused once there is too much of it.
+func TestOffersAreBounded(t *testing.T) {
+	t.Parallel()
+	r := testkit.StartRedis(t)
+	o := quickOptions(r.URL(), "")
+	o.OfferBytes = 1 << 20
+	a, _ := beginWith(t, o)
+	r.Signal(syscall.SIGSTOP)
+	defer r.Signal(syscall.SIGCONT)
+	taken, text := 0, strings.Repeat("x", 10_000)
+	for a.Offer(event("room", text)) {
+		taken++
+	}
+	if most := (o.OfferBytes+publishBytes)/len(text) + 2; taken > most {
+		t.Errorf("%d events were taken, of at most %d", taken, most)
 	}
 }

@@ -149,7 +149,7 @@ func (p *Proxy) pipe(from, to net.Conn) {
 		delete(p.conns, from)
 		p.mu.Unlock()
 	}()
-	way := make(chan piece, 1024)
+	way := make(chan piece, 64)
 	var writing sync.WaitGroup
 	writing.Go(func() { p.write(to, way) })
 	defer writing.Wait()

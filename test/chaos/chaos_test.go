@@ -75,7 +75,7 @@ func round(t *testing.T, seed uint64, s schedule) (problems []string) {
 	var list []entry
 	trial := testkit.NewTrial(t)
 	trial.Run(func(tb testing.TB) {
-		w := newWorld(tb, h, *nodesFlag)
+		w := newWorld(tb, h, *nodesFlag, "lease: "+lease.String())
 		w.play(seed, s)
 		w.settle()
 		list = h.all() // what comes now is its end

@@ -147,17 +147,26 @@ func (g *guest) act(ctx context.Context) {
 }
 
 func (g *guest) subscribe(ctx context.Context, ch string) {
-	n, a := entry{Kind: subscribe, Conn: g.as, Channel: ch}, client.Authorization{}
-	if strings.HasPrefix(ch, "p") {
-		data := ""
-		if strings.HasPrefix(ch, "presence-") {
-			n.User, data = g.user, `{"user_id":"`+g.user+`"}`
-		}
-		a = client.NewAPI("", testkit.AppID, testkit.Key, protocol.NewSecret(testkit.Secret)).Authorize(g.conn.SocketID(), ch, data)
+	n := entry{Kind: subscribe, Conn: g.as, Channel: ch}
+	if strings.HasPrefix(ch, "presence-") {
+		n.User = g.user
 	}
 	g.world.history.add(n)
 	g.subs, g.waiting = append(g.subs, ch), ch
-	_ = g.conn.Subscribe(ctx, ch, a)
+	_ = g.conn.Subscribe(ctx, ch, authorization(g.conn, ch, n.User))
+}
+
+// authorization is what a backend gives a client to subscribe with; user is of a
+// presence channel.
+func authorization(c *client.Conn, ch, user string) client.Authorization {
+	if !strings.HasPrefix(ch, "p") {
+		return client.Authorization{}
+	}
+	data := ""
+	if user != "" {
+		data = `{"user_id":"` + user + `"}`
+	}
+	return client.NewAPI("", testkit.AppID, testkit.Key, protocol.NewSecret(testkit.Secret)).Authorize(c.SocketID(), ch, data)
 }
 
 // hear takes what came meanwhile.

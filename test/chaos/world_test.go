@@ -65,7 +65,7 @@ type link interface {
 const config = `
 server: {host: %q, port: %d, drain: 1s}
 ops: {enabled: false}
-engine: {type: redis, redis: {url: %q, lease: %s}}
+engine: {type: redis, redis: {url: %q, %s}}
 apps:
   - id: app-id
     key: app-key
@@ -73,14 +73,15 @@ apps:
     webhooks: [{url: %q, filter: {channel_name_starts_with: p}}]
 `
 
-func newWorld(t testing.TB, h *history, nodes int) *world {
+// newWorld starts a world; settings are of engine.redis, in flow style.
+func newWorld(t testing.TB, h *history, nodes int, settings string) *world {
 	t.Helper()
 	w := &world{t: t, history: h, redis: testkit.StartRedis(t, "--appendonly", "yes", "--appendfsync", "always")}
 	w.hooks = httptest.NewServer(http.HandlerFunc(w.receive))
 	t.Cleanup(w.hooks.Close)
 	for i := range nodes {
 		n := &node{world: w, number: i + 1, link: testkit.StartTCPProxy(t, "", w.redis.Socket)}
-		n.config = fmt.Sprintf(config, "127.0.0.1", freePort(t), n.link.URL(), lease, w.hooks.URL)
+		n.config = fmt.Sprintf(config, "127.0.0.1", freePort(t), n.link.URL(), settings, w.hooks.URL)
 		w.nodes = append(w.nodes, n)
 		n.start()
 	}
