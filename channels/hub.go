@@ -132,6 +132,25 @@ func (h *Hub) Ready() error {
 	return h.engine.Health()
 }
 
+// Unready lists the reasons of Ready, nil without any.
+func (h *Hub) Unready() []string { return reasons(h.Ready()) }
+
+// reasons takes joined errors apart.
+func reasons(err error) []string {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []string{err.Error()}
+	}
+	var all []string
+	for _, e := range joined.Unwrap() {
+		all = append(all, reasons(e)...)
+	}
+	return all
+}
+
 // Backlog is the bytes of frames that wait for this node's loops.
 func (h *Hub) Backlog() (bytes int) {
 	for _, s := range h.all() {

@@ -40,6 +40,8 @@ func routeTable(counters *metrics.Set) []route {
 		{method: "GET", path: "/", handle: (*Server).getLive},
 		{method: "GET", path: "/live", handle: (*Server).getLive},
 		{method: "GET", path: "/ready", handle: (*Server).getReady},
+		{method: "GET", path: "/accept-traffic", handle: (*Server).getAcceptTraffic},
+		{method: "GET", path: "/up", handle: (*Server).getUp},
 	}
 	for i := range table {
 		table[i].segments = split(table[i].path)

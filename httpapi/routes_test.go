@@ -149,6 +149,7 @@ func TestHealth(t *testing.T) {
 	}
 	live()
 	f.expect(f.send(request("GET", "/ready?x=y", "")), 200, `{"ready":true}`)
+	f.expect(f.send(request("GET", "/up", "")), 200, `{"health":"OK"}`)
 	for _, v := range []struct {
 		health error
 		want   string
@@ -164,4 +165,17 @@ func TestHealth(t *testing.T) {
 		}
 		live()
 	}
+}
+
+// TestAcceptTraffic: a node that is ready may want no new connections.
+func TestAcceptTraffic(t *testing.T) {
+	t.Parallel()
+	var why error
+	f := build(t, func(o *Options) { o.Accept = func() error { return why } })
+	f.expect(f.direct("GET", "/accept-traffic", ""), 200, `{"ready":true}`)
+	why = errors.New("memory")
+	f.expect(f.direct("GET", "/accept-traffic", ""), 503, `{"ready":false,"reasons":["memory"]}`)
+	f.expect(f.direct("GET", "/ready", ""), 200, `{"ready":true}`)
+	f.server.draining.Store(true)
+	f.expect(f.direct("GET", "/accept-traffic", ""), 503, `{"ready":false,"reasons":["shutting down","memory"]}`)
 }

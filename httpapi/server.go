@@ -50,6 +50,10 @@ type Options struct {
 
 	Proxies transport.Proxies // whose X-Forwarded-For counts
 
+	// Accept says why no new connections should come here although the node is ready;
+	// nil, or returning nil: they should.
+	Accept func() error
+
 	Log      *slog.Logger     // nil: nothing is logged
 	Now      func() time.Time // nil: time.Now
 	Counters *metrics.Set     // nil: nothing is counted

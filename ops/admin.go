@@ -12,22 +12,29 @@ import (
 	"strings"
 	"time"
 
+	"dunlin/metrics"
 	"dunlin/protocol"
 	"dunlin/webhooks"
 )
 
-// guarded lets requests through that carry the token. Without a token there is
+// guard lets requests through that carry the token. Without a token there is
 // nothing to get through to.
-func guarded(token *protocol.Secret, next http.HandlerFunc) http.HandlerFunc {
+type guard struct {
+	token    *protocol.Secret
+	counters *metrics.Set
+}
+
+func (g guard) only(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if token == nil {
+		if g.token == nil {
 			answer(w, http.StatusNotFound, "the admin interface is off; ops.admin_token turns it on")
 			return
 		}
 		given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		// The sums have one length, so that the time tells nothing about the token's.
-		a, b := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(token.Reveal()))
+		a, b := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(g.token.Reveal()))
 		if !ok || subtle.ConstantTimeCompare(a[:], b[:]) != 1 {
+			g.counters.Shared().Refuse(metrics.RefusedAdmin)
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			answer(w, http.StatusUnauthorized, "the admin token is missing or wrong")
 			return
@@ -100,7 +107,7 @@ func (a *hookAdmin) dead(w http.ResponseWriter, r *http.Request) {
 	if list == nil {
 		list = []webhooks.DeadLetter{}
 	}
-	answerJSON(w, DeadLetters{list})
+	answerJSON(w, http.StatusOK, DeadLetters{list})
 }
 
 func (a *hookAdmin) replay(w http.ResponseWriter, r *http.Request) {
@@ -112,7 +119,7 @@ func (a *hookAdmin) replay(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if s.IDs != nil && len(s.IDs) == 0 { // a script that found nothing does not mean all
-		answerJSON(w, Replayed{})
+		answerJSON(w, http.StatusOK, Replayed{})
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), adminTimeout)
@@ -123,7 +130,7 @@ func (a *hookAdmin) replay(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.log.Info("dead letters replayed", "app", s.App, "events", n)
-	answerJSON(w, Replayed{n})
+	answerJSON(w, http.StatusOK, Replayed{n})
 }
 
 func (a *hookAdmin) failed(w http.ResponseWriter, doing string, err error) {
@@ -131,7 +138,7 @@ func (a *hookAdmin) failed(w http.ResponseWriter, doing string, err error) {
 	answer(w, http.StatusServiceUnavailable, doing+" failed; see the log")
 }
 
-func answerJSON(w http.ResponseWriter, v any) {
+func answerJSON(w http.ResponseWriter, status int, v any) {
 	text, err := json.Marshal(v)
 	if err != nil {
 		answer(w, http.StatusInternalServerError, "the answer can not be encoded")
@@ -139,5 +146,6 @@ func answerJSON(w http.ResponseWriter, v any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
 	_, _ = w.Write(append(text, '\n')) // the client is gone otherwise
 }

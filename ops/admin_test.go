@@ -149,3 +149,33 @@ func TestWebhookMetrics(t *testing.T) {
 		}
 	}
 }
+
+// TestLogLevel: the level is shown and changed by those who have the token; a wrong
+// token is counted.
+func TestLogLevel(t *testing.T) {
+	t.Parallel()
+	level := &slog.LevelVar{}
+	set := metrics.New()
+	h := Handler(Options{Metrics: set, Level: level, AdminToken: protocol.NewSecret("hush"), Log: slog.New(slog.DiscardHandler)})
+	for _, c := range []struct {
+		method, token, body string
+		status              int
+		level               slog.Level
+	}{
+		{"GET", "Bearer hush", "", 200, slog.LevelInfo},
+		{"PUT", "Bearer hush", `{"level":"debug"}`, 200, slog.LevelDebug},
+		{"PUT", "Bearer wrong", `{"level":"error"}`, 401, slog.LevelDebug},
+		{"PUT", "Bearer hush", `{"level":"loud"}`, 400, slog.LevelDebug},
+		{"PUT", "Bearer hush", `{"levels":"info"}`, 400, slog.LevelDebug},
+		{"PUT", "Bearer hush", `{"level":"WARN"}`, 200, slog.LevelWarn},
+	} {
+		status, body := call(h, c.method, "/admin/log", c.token, c.body)
+		want := `{"level":"` + strings.ToLower(c.level.String()) + `"}` + "\n"
+		if status != c.status || level.Level() != c.level || status == 200 && body != want {
+			t.Errorf("%+v: %d %s, level %s", c, status, body, level.Level())
+		}
+	}
+	if n := set.Refusals(metrics.RefusedAdmin); n != 1 {
+		t.Errorf("%d wrong tokens are counted", n)
+	}
+}

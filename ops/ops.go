@@ -23,8 +23,9 @@ import (
 
 // Options say what is told to operators.
 type Options struct {
-	Metrics *metrics.Set // required
-	Ready   func() error // why the node should get no traffic; nil, or returning nil: it should
+	Metrics *metrics.Set    // required
+	Unready func() []string // why the node should get no traffic; nil, or returning nil: it should
+	Level   *slog.LevelVar  // of the log; nil: it can not be changed
 	Version string
 	More    []prometheus.Collector // of parts that have figures of their own
 	Log     *slog.Logger           // required by Start, and by the admin interface
@@ -89,6 +90,12 @@ func (s *Server) Listener() (*os.File, error) {
 // Close ends it, and requests under way with it.
 func (s *Server) Close() error { return s.http.Close() }
 
+// Readiness answers GET /ready.
+type Readiness struct {
+	Ready   bool     `json:"ready"`
+	Reasons []string `json:"reasons,omitempty"` // why not
+}
+
 // Handler answers /metrics, /live and /ready, and below /admin those who have the
 // admin token.
 func Handler(o Options) http.Handler {
@@ -98,20 +105,28 @@ func Handler(o Options) http.Handler {
 		answer(w, http.StatusOK, "ok")
 	})
 	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) {
-		if o.Ready != nil {
-			if err := o.Ready(); err != nil {
-				answer(w, http.StatusServiceUnavailable, err.Error())
-				return
-			}
+		var why []string
+		if o.Unready != nil {
+			why = o.Unready()
 		}
-		answer(w, http.StatusOK, "ok")
+		status := http.StatusOK
+		if why != nil {
+			status = http.StatusServiceUnavailable
+		}
+		answerJSON(w, status, Readiness{why == nil, why})
 	})
+	admits := guard{token: o.AdminToken, counters: o.Metrics}
+	if o.Level != nil {
+		a := &logAdmin{level: o.Level, log: o.Log}
+		mux.HandleFunc("GET /admin/log", admits.only(a.get))
+		mux.HandleFunc("PUT /admin/log", admits.only(a.put))
+	}
 	if o.Webhooks != nil {
 		a := &hookAdmin{queue: o.Webhooks, log: o.Log}
-		mux.HandleFunc("GET /admin/webhooks/dead", guarded(o.AdminToken, a.dead))
-		mux.HandleFunc("POST /admin/webhooks/replay", guarded(o.AdminToken, a.replay))
+		mux.HandleFunc("GET /admin/webhooks/dead", admits.only(a.dead))
+		mux.HandleFunc("POST /admin/webhooks/replay", admits.only(a.replay))
 	}
-	mux.HandleFunc("GET /admin/pprof/{name}", guarded(o.AdminToken, profile))
+	mux.HandleFunc("GET /admin/pprof/{name}", admits.only(profile))
 	return mux
 }
 

@@ -1,7 +1,6 @@
 package ops
 
 import (
-	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -21,19 +20,19 @@ func get(t *testing.T, h http.Handler, method, path string) (int, string) {
 
 func TestHealth(t *testing.T) {
 	t.Parallel()
-	var reason error
-	h := Handler(Options{Metrics: metrics.New(), Ready: func() error { return reason }})
+	var reason []string
+	h := Handler(Options{Metrics: metrics.New(), Unready: func() []string { return reason }})
 	for _, c := range []struct {
 		method, path string
-		reason       error
+		reason       []string
 		status       int
 		body         string
 	}{
 		{"GET", "/live", nil, 200, "ok\n"},
-		{"GET", "/ready", nil, 200, "ok\n"},
-		{"HEAD", "/ready", nil, 200, "ok\n"},
-		{"GET", "/ready", errors.New("draining"), 503, "draining\n"},
-		{"GET", "/live", errors.New("draining"), 200, "ok\n"},
+		{"GET", "/ready", nil, 200, `{"ready":true}` + "\n"},
+		{"HEAD", "/ready", nil, 200, `{"ready":true}` + "\n"},
+		{"GET", "/ready", []string{"draining", `no "Redis"`}, 503, `{"ready":false,"reasons":["draining","no \"Redis\""]}` + "\n"},
+		{"GET", "/live", []string{"draining"}, 200, "ok\n"},
 		{"POST", "/live", nil, 405, "Method Not Allowed\n"},
 		{"GET", "/", nil, 404, "404 page not found\n"},
 	} {

@@ -236,7 +236,7 @@ func TestLogger(t *testing.T) {
 		{"debug", "text", "level=DEBUG msg=d"}, {"warn", "json", ""},
 	} {
 		var out bytes.Buffer
-		log := newLogger(LogConfig{Level: c.level, Format: c.format}, &out)
+		log := newLogger(LogConfig{Level: c.level, Format: c.format}, &out, &slog.LevelVar{})
 		log.Debug("d")
 		log.Info("i")
 		if got := out.String(); !strings.Contains(got, c.want) || c.want == "" && got != "" || strings.Contains(got, "DEBUG") != (c.level == "debug") {

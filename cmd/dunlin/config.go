@@ -46,6 +46,7 @@ type ServerConfig struct {
 	MaxPendingBytes  int
 	Compression      CompressionConfig
 	Drain            time.Duration
+	AcceptMemory     int    // percent; 0: no limit
 	Handover         string // path of a unix socket; "": none
 	Watch            bool   // reload when a file changes
 	TLS              TLSConfig

@@ -59,7 +59,7 @@ func TestDefaults(t *testing.T) {
 		File: "c.yaml",
 		Server: ServerConfig{
 			Host: []string{"127.0.0.1"}, Port: 6001, Transport: "auto", HandshakeTimeout: 10 * time.Second, ActivityTimeout: 2 * time.Minute, AuthorizeWithin: 30 * time.Second,
-			MaxMessageBytes: 100 << 10, MaxRequestBytes: 1 << 20, MaxPendingBytes: 1 << 20, Drain: 10 * time.Second, Watch: true,
+			MaxMessageBytes: 100 << 10, MaxRequestBytes: 1 << 20, MaxPendingBytes: 1 << 20, Drain: 10 * time.Second, AcceptMemory: 85, Watch: true,
 			TLS:         TLSConfig{Port: samePort},
 			Compression: CompressionConfig{MinBytes: 256},
 		},

@@ -29,7 +29,7 @@ var descText = regexp.MustCompile(`fqName: "([^"]*)", help: "((?:[^"\\]|\\.)*)",
 // are counted.
 func TestFiguresAreDocumented(t *testing.T) {
 	t.Parallel()
-	p, err := newProgram(mustLoad(t, oneApp, nil), &inheritance{}, slog.New(slog.DiscardHandler))
+	p, err := newProgram(mustLoad(t, oneApp, nil), &inheritance{}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,7 +69,7 @@ func (c *cli) root() *cobra.Command {
 	root.SetErr(c.stderr)
 	root.AddCommand(c.serveCommand(), c.checkCommand(),
 		c.triggerCommand(), c.tailCommand(), c.channelsCommand(), c.usersCommand(), c.terminateCommand(),
-		c.benchCommand(), c.webhooksCommand(), c.migrateCommand(), c.versionCommand())
+		c.benchCommand(), c.webhooksCommand(), c.migrateCommand(), c.healthcheckCommand(), c.logCommand(), c.versionCommand())
 	return root
 }
 

@@ -92,7 +92,7 @@ var soketiNames = []soketiName{
 	{"SSL_PASS", "ssl.passphrase", "", (*soketi).noPassphrase, ""},
 	{"SSL_CA", "ssl.caPath", "", nil, "clients show no certificates"},
 
-	{"HTTP_ACCEPT_TRAFFIC_MEMORY_THRESHOLD", "httpApi.acceptTraffic.memoryThreshold", "", nil, mootTuning},
+	{"HTTP_ACCEPT_TRAFFIC_MEMORY_THRESHOLD", "httpApi.acceptTraffic.memoryThreshold", "", ofServer("server.accept_traffic_memory", same), ""},
 	{"CORS_CREDENTIALS", "cors.credentials", "", nil, mootCORS},
 	{"CORS_ORIGIN", "cors.origin", "", nil, mootCORS},
 	{"CORS_METHODS", "cors.methods", "", nil, mootCORS},

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"sync"
@@ -40,6 +41,9 @@ func (c *cli) serve(ctx context.Context, src sources) error {
 	hangups := make(chan os.Signal, 1) // before anything else: it must not end the process
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
+	debugs := make(chan os.Signal, 1)
+	signal.Notify(debugs, syscall.SIGUSR1)
+	defer signal.Stop(debugs)
 	start := src
 	var read *recorder
 	start.env, read = src.env.recorded()
@@ -47,7 +51,8 @@ func (c *cli) serve(ctx context.Context, src sources) error {
 	if err != nil {
 		return err
 	}
-	log := newLogger(cfg.Log, c.stderr)
+	level := &slog.LevelVar{}
+	log := newLogger(cfg.Log, c.stderr, level)
 	for _, w := range cfg.Warnings {
 		log.Warn(w)
 	}
@@ -55,7 +60,7 @@ func (c *cli) serve(ctx context.Context, src sources) error {
 	if err != nil {
 		return err
 	}
-	p, err := newProgram(cfg, in, log)
+	p, err := newProgram(cfg, in, level, log)
 	if err != nil {
 		return err
 	}
@@ -77,6 +82,7 @@ func (c *cli) serve(ctx context.Context, src sources) error {
 	var beside sync.WaitGroup
 	running, ended := context.WithCancel(ctx)
 	beside.Go(func() { r.run(running, hangups) })
+	beside.Go(func() { toggleDebug(running, debugs, level, cfg.Log.level(), log) })
 	beside.Go(func() { tellManager(running, in, p.hub.Alive, log) })
 	defer beside.Wait()
 	defer ended()

@@ -28,6 +28,7 @@ type Program struct {
 	cfg      *Config
 	in       *inheritance
 	log      *slog.Logger
+	level    *slog.LevelVar // of log
 	counters *metrics.Set
 	reloads  *metrics.Reloads
 	apps     *apps.Registry
@@ -47,8 +48,8 @@ type Program struct {
 
 type listenFunc func([]transport.Address, transport.Options, transport.NewHandler) (transport.Server, error)
 
-func newProgram(cfg *Config, in *inheritance, log *slog.Logger) (*Program, error) {
-	p := &Program{cfg: cfg, in: in, log: log, counters: metrics.New(), reloads: metrics.NewReloads(time.Now()), apps: apps.NewRegistry(cfg.Apps...), listen: transports[cfg.Server.Transport]}
+func newProgram(cfg *Config, in *inheritance, level *slog.LevelVar, log *slog.Logger) (*Program, error) {
+	p := &Program{cfg: cfg, in: in, log: log, level: level, counters: metrics.New(), reloads: metrics.NewReloads(time.Now()), apps: apps.NewRegistry(cfg.Apps...), listen: transports[cfg.Server.Transport]}
 	if p.listen == nil {
 		return nil, fmt.Errorf("transport %q is not available on this system", cfg.Server.Transport)
 	}
@@ -88,6 +89,7 @@ func newProgram(cfg *Config, in *inheritance, log *slog.Logger) (*Program, error
 		CacheTTL:        cfg.Cache.TTL,
 		Proxies:         cfg.Server.Proxies,
 		Adopt:           func(nc net.Conn, request []byte) error { return p.sockets.Adopt(nc, request) },
+		Accept:          func() error { return memoryLow(cfg.Server.AcceptMemory) },
 		Log:             log,
 		Counters:        p.counters,
 	})
@@ -228,7 +230,7 @@ func (p *Program) startOps() (err error) {
 	}
 	a := p.cfg.Ops.Address()
 	p.ops, err = ops.Start(a.Network, a.Address, ops.Options{
-		Metrics: p.counters, Ready: p.hub.Ready, Version: version, Log: p.log,
+		Metrics: p.counters, Unready: p.hub.Unready, Level: p.level, Version: version, Log: p.log,
 		Webhooks: p.hooks.queue, HookMetrics: p.hooks.counters, AdminToken: p.cfg.Ops.AdminToken,
 		Reloads: p.reloads, Inherited: p.in.ops, More: p.figures(),
 	})

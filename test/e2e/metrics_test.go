@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"syscall"
 	"testing"
 
 	"dunlin/internal/client"
@@ -93,5 +94,19 @@ func wrongly(t *testing.T, s *testkit.Server, ctx context.Context, c *client.Con
 	}
 	if _, err := c.Await(ctx, "pusher:error", ""); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A signal turns debug logs on and off again in a running server.
+func TestDebugSignal(t *testing.T) {
+	t.Parallel()
+	s := testkit.Start(t, testkit.Options{})
+	for i, level := range []string{"DEBUG", "INFO"} {
+		s.Signal(syscall.SIGUSR1)
+		line := `"msg":"the log's level was changed","level":"` + level + `"`
+		testkit.Until(t, line, func() bool { return strings.Count(s.Log(), line) == 1 })
+		if strings.Count(s.Log(), "level was changed") != i+1 {
+			t.Errorf("the log says\n%s", s.Log())
+		}
 	}
 }
