@@ -50,6 +50,11 @@ bench-curve: ## throughput and latency against subscribers; Linux, two cores
 	@mkdir -p .cache/floor
 	test/floor/curve.sh >.cache/floor/curve-$$(date +%Y%m%d-%H%M%S).json
 
+bench-cluster: ## what Redis costs, a node on Redis beside one in memory, and a rolling restart with 3,000 clients
+	go test -tags redis -run '^$$' -bench . ./cluster/redis
+	go test -tags redis -run '^$$' -bench . -benchtime 1x ./test/scale -rounds $(or $(ROUNDS),4)
+	go test -tags redis -count 1 -v ./test/scale -clients 3000 -drain 5s
+
 dist: ## a release in dist/: archives for Linux and macOS, lists of their parts, checksums
 	VERSION=$(VERSION) COMMIT=$(COMMIT) test/dist.sh
 

@@ -46,6 +46,7 @@ lane_redis() {
 	has cc && race=(-race)
 	go vet -tags redis ./...
 	go test "${race[@]}" -tags redis ./cluster/redis ./webhooks/redis
+	go test -tags redis ./test/scale
 	go test ./test/model -count=1 -nodes 3
 	if has node && has npm; then
 		nodes_clients
