@@ -19,6 +19,7 @@ const followSlice = 256
 // of a connection only when it is opened ends none. It returns at once.
 func (h *Hub) Reload() {
 	h.Begin()
+	h.Begin()
 	left := new(atomic.Int64)
 	left.Store(int64(len(h.all())))
 	for _, s := range h.all() {

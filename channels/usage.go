@@ -57,6 +57,14 @@ func (u *usages) of(app string) *usage {
 	return v.(*usage)
 }
 
+// Connections is how many an app has on this node.
+func (h *Hub) Connections(app string) int {
+	u := h.usage.of(app)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.connections
+}
+
 // Begin has the engine, which was started, count the connections of the apps that
 // limit them: so the first of this node is judged by what others have.
 func (h *Hub) Begin() {

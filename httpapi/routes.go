@@ -37,6 +37,7 @@ func routeTable(counters *metrics.Set) []route {
 		{method: "POST", path: "/users/{user}/terminate_connections", handle: (*Server).postTerminateShort, auth: (*Server).authenticateByKey},
 		change("/apps/{app}/channels/{channel}/events", (*Server).postChannelEvents),
 		read("/apps/{app}/channels/{channel}/stats", (*Server).getStats),
+		read("/apps/{app}/connections", (*Server).getConnections),
 		{method: "GET", path: "/", handle: (*Server).getLive},
 		{method: "GET", path: "/live", handle: (*Server).getLive},
 		{method: "GET", path: "/ready", handle: (*Server).getReady},

@@ -77,7 +77,7 @@ lane_dashboard() {
 
 # Stock clients and the stock server SDK against the real binary: over the system's
 # own transport, then over the portable one.
-needs_clients=(node npm)
+needs_clients=(node npm openssl)
 lane_clients() {
 	make --no-print-directory build
 	install_packages

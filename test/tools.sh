@@ -8,6 +8,7 @@ declare -A package_of=(
 	[nginx]=nginx-light
 	[node]=nodejs
 	[npm]=npm
+	[openssl]=openssl
 	[prometheus]=prometheus
 	[redis-server]=redis-server
 	[systemd-analyze]=systemd

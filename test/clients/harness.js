@@ -1,6 +1,6 @@
 // Starts the real dunlin binary on a free port with an apps.yaml of its own, and
 // ends it by its own process id. Nothing of it outlives the test file.
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { randomBytes, randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url'
 const here = dirname(fileURLToPath(import.meta.url))
 const binary = resolve(process.env.DUNLIN_BIN ?? join(here, '../../bin/dunlin'))
 // Settings in the caller's environment would change the server's.
-const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('DUNLIN_')))
+const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(DUNLIN|SOKETI|REVERB)_/.test(name)))
 /** The way to serve sockets that is tested, a value of server.transport. */
 const transport = process.env.CLIENTS_TRANSPORT ?? 'auto'
 const startDeadline = 10_000
@@ -95,6 +95,16 @@ export class Server {
     return this
   }
 
+  /**
+   * Has nothing but variables of another server for its configuration, before it starts.
+   * @param {(port: number) => Record<string, string>} variables
+   */
+  surrounded(variables) {
+    this.variables = variables
+    rmSync(this.config)
+    return this
+  }
+
   get url() {
     return `http://${this.host}:${this.port}`
   }
@@ -113,8 +123,10 @@ export class Server {
   }
 
   async #launch() {
-    const args = ['serve', '--config', this.config, '--host', this.host, '--port', String(this.port)]
-    const child = spawn(binary, args, { env: environment, stdio: ['ignore', 'pipe', 'pipe'] })
+    const own = this.variables?.(this.port)
+    const args = ['serve', ...(own ? [] : ['--config', this.config, '--host', this.host, '--port', String(this.port)])]
+    const env = own ? { ...environment, DUNLIN_SERVER_TRANSPORT: transport, ...own } : environment
+    const child = spawn(binary, args, { env, cwd: this.folder, stdio: ['ignore', 'pipe', 'pipe'] })
     this.child = child
     running.add(child)
     for (const stream of [child.stdout, child.stderr]) {
@@ -180,6 +192,11 @@ export class Server {
     if (this.apps.some((app) => this.output.includes(app.secret))) faults.push('a secret in the output')
     if (faults.length > 0) throw new Error(`the server shows ${faults.join(', ')}:\n${this.output}`)
   }
+}
+
+/** What a command of the binary prints, with nothing but these variables for its configuration. */
+export function command(args, variables = {}) {
+  return execFileSync(binary, args, { env: { ...environment, ...variables }, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] })
 }
 
 /** A redis-server of a test's own, on a unix socket. */
