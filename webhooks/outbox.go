@@ -122,7 +122,7 @@ func (b *Outbox) append(ctx context.Context, batch []Event) {
 		if failures == 0 || ctx.Err() != nil {
 			b.o.Log.Error("the webhook queue takes no events", "error", err, "events", len(batch))
 		}
-		if !pause(ctx, failures) {
+		if !Pause(ctx, failures) {
 			for i := range batch {
 				b.o.Counters.Drop(batch[i].App, metrics.DropStopped, 1)
 			}
@@ -138,9 +138,9 @@ func (b *Outbox) append(ctx context.Context, batch []Event) {
 	b.mu.Unlock()
 }
 
-// pause waits before another try: 50 ms at first, twice as long each time, up to
-// 3.2 s. It reports false when ctx has ended.
-func pause(ctx context.Context, failures int) bool {
+// Pause waits before a queue is tried again: 50 ms at first, twice as long each
+// time, up to 3.2 s. It reports false when ctx has ended.
+func Pause(ctx context.Context, failures int) bool {
 	select {
 	case <-time.After(50 * time.Millisecond << min(failures, 6)):
 		return true

@@ -12,6 +12,7 @@
 package deliver
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -46,20 +47,9 @@ type Options struct {
 
 // withDefaults fills in what was left out.
 func (o Options) withDefaults() Options {
-	for _, d := range []struct {
-		at    *time.Duration
-		value time.Duration
-	}{{&o.Timeout, 4 * time.Second}, {&o.Retry.First, time.Second}, {&o.Retry.Most, time.Minute}, {&o.ProbeEvery, probeEvery}} {
-		if *d.at == 0 {
-			*d.at = d.value
-		}
-	}
-	if o.MaxHeld == 0 {
-		o.MaxHeld = 80_000
-	}
-	if o.MaxHeldBytes == 0 {
-		o.MaxHeldBytes = 48 << 20
-	}
+	o.Timeout, o.ProbeEvery = cmp.Or(o.Timeout, 4*time.Second), cmp.Or(o.ProbeEvery, probeEvery)
+	o.Retry.First, o.Retry.Most = cmp.Or(o.Retry.First, time.Second), cmp.Or(o.Retry.Most, time.Minute)
+	o.MaxHeld, o.MaxHeldBytes = cmp.Or(o.MaxHeld, 80_000), cmp.Or(o.MaxHeldBytes, 48<<20)
 	if o.Now == nil {
 		o.Now = time.Now
 	}

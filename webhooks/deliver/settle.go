@@ -92,9 +92,7 @@ func (s *settler) settle(list []webhooks.Outcome) {
 		if failures == 0 || s.ctx.Err() != nil {
 			s.log.Error("the webhook queue settles no events", "error", err, "events", len(list))
 		}
-		select {
-		case <-time.After(min(50*time.Millisecond<<min(failures, 6), extendEvery)):
-		case <-s.ctx.Done():
+		if !webhooks.Pause(s.ctx, failures) {
 			return
 		}
 	}

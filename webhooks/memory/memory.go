@@ -3,6 +3,7 @@
 package memory
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -38,14 +39,8 @@ var _ webhooks.Queue = (*Queue)(nil)
 
 // New returns an empty queue.
 func New(o Options) *Queue {
-	for _, d := range []struct {
-		at    *int
-		value int
-	}{{&o.MaxEvents, 100_000}, {&o.MaxBytes, 64 << 20}, {&o.MaxDead, 10_000}, {&o.MaxDeadBytes, 16 << 20}} {
-		if *d.at == 0 {
-			*d.at = d.value
-		}
-	}
+	o.MaxEvents, o.MaxBytes = cmp.Or(o.MaxEvents, 100_000), cmp.Or(o.MaxBytes, 64<<20)
+	o.MaxDead, o.MaxDeadBytes = cmp.Or(o.MaxDead, 10_000), cmp.Or(o.MaxDeadBytes, 16<<20)
 	if o.Now == nil {
 		o.Now = time.Now
 	}

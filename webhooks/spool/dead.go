@@ -96,20 +96,18 @@ func (q *Queue) takeDead(wanted func(*webhooks.DeadLetter) bool, do func(*webhoo
 	removed := map[string]int{}
 	err = q.db.Update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(buckets.dead)
-		var keys [][]byte // a bucket must not change under its cursor
+		var numbers []uint64 // a bucket must not change under its cursor
 		var list []webhooks.DeadLetter
-		err := b.ForEach(func(k, v []byte) error {
-			d, err := decode[webhooks.DeadLetter](v)
-			if err == nil && wanted(&d) {
-				keys, list = append(keys, k), append(list, d)
+		err := each(tx, buckets.dead, func(n uint64, d webhooks.DeadLetter) {
+			if wanted(&d) {
+				numbers, list = append(numbers, n), append(list, d)
 			}
-			return err
 		})
 		if err != nil {
 			return err
 		}
 		for i := range list {
-			if err := b.Delete(key(number(keys[i]))); err != nil {
+			if err := b.Delete(key(numbers[i])); err != nil {
 				return err
 			}
 			removed[list[i].App]++

@@ -13,6 +13,7 @@
 package spool
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -57,14 +58,7 @@ var buckets = struct{ events, dead, there []byte }{[]byte("events"), []byte("dea
 // Open opens the queue in a file, which it makes when there is none. What was in
 // it and not settled is there to be taken again.
 func Open(path string, o Options) (*Queue, error) {
-	for _, d := range []struct {
-		at    *int
-		value int
-	}{{&o.MaxEvents, 1_000_000}, {&o.MaxBytes, 1 << 30}, {&o.MaxDead, 10_000}} {
-		if *d.at == 0 {
-			*d.at = d.value
-		}
-	}
+	o.MaxEvents, o.MaxBytes, o.MaxDead = cmp.Or(o.MaxEvents, 1_000_000), cmp.Or(o.MaxBytes, 1<<30), cmp.Or(o.MaxDead, 10_000)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -94,19 +88,9 @@ func (q *Queue) load() error {
 	}
 	var list []ledger.Entry[uint64]
 	err = q.db.View(func(tx *bbolt.Tx) error {
-		err := tx.Bucket(buckets.events).ForEach(func(k, v []byte) error {
-			e, err := decode[webhooks.Event](v)
-			list = append(list, entry(&e, number(k)))
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		return tx.Bucket(buckets.dead).ForEach(func(_, v []byte) error {
-			d, err := decode[webhooks.DeadLetter](v)
-			q.dead[d.App]++
-			return err
-		})
+		return errors.Join(
+			each(tx, buckets.events, func(n uint64, e webhooks.Event) { list = append(list, entry(&e, n)) }),
+			each(tx, buckets.dead, func(_ uint64, d webhooks.DeadLetter) { q.dead[d.App]++ }))
 	})
 	if err != nil {
 		return err
@@ -264,19 +248,9 @@ func (q *Queue) Backlog(context.Context) (map[string]webhooks.Backlog, error) {
 // first.
 func (q *Queue) Left() (events []webhooks.Event, letters []webhooks.DeadLetter, err error) {
 	err = q.db.View(func(tx *bbolt.Tx) error {
-		err := tx.Bucket(buckets.events).ForEach(func(_, v []byte) error {
-			e, err := decode[webhooks.Event](v)
-			events = append(events, e)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		return tx.Bucket(buckets.dead).ForEach(func(_, v []byte) error {
-			d, err := decode[webhooks.DeadLetter](v)
-			letters = append(letters, d)
-			return err
-		})
+		return errors.Join(
+			each(tx, buckets.events, func(_ uint64, e webhooks.Event) { events = append(events, e) }),
+			each(tx, buckets.dead, func(_ uint64, d webhooks.DeadLetter) { letters = append(letters, d) }))
 	})
 	return events, letters, err
 }
@@ -287,6 +261,17 @@ func (q *Queue) Close() error {
 	defer q.mu.Unlock()
 	q.ledger.Close()
 	return q.db.Close()
+}
+
+// each reads a bucket, the oldest first.
+func each[T any](tx *bbolt.Tx, bucket []byte, f func(n uint64, v T)) error {
+	return tx.Bucket(bucket).ForEach(func(k, text []byte) error {
+		v, err := decode[T](text)
+		if err == nil {
+			f(number(k), v)
+		}
+		return err
+	})
 }
 
 func decode[T any](text []byte) (v T, err error) {
