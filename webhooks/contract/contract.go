@@ -154,12 +154,26 @@ func idsAreUniqueAndStable(t *testing.T, q *queue) {
 func theSameIDTwice(t *testing.T, q *queue) {
 	e := event("1", "a")
 	e.ID = "x"
-	q.append(e)
+	q.append(e, e)
 	q.append(e, event("1", "b"))
-	if got := channelsOf(q.take(2)); !slices.Equal(got, []string{"a", "b"}) {
+	list := q.take(2)
+	if got := channelsOf(list); !slices.Equal(got, []string{"a", "b"}) {
 		t.Errorf("got %q", got)
 	}
 	q.nothing()
+	q.settle(webhooks.Outcome{ID: "x", Reason: "gone"})
+	q.append(e) // before its dead letter is replayed
+	if _, err := q.Replay(context.Background(), "1", "x"); err != nil {
+		t.Error(err)
+	}
+	if got := channelsOf(q.take(1)); !slices.Equal(got, []string{"a"}) || len(q.dead("", 9)) != 0 {
+		t.Errorf("got %q, dead %v", got, q.dead("", 9))
+	}
+	q.nothing()
+	q.settle(webhooks.Outcome{ID: "x"}, webhooks.Outcome{ID: list[1].ID})
+	if b, err := q.Backlog(context.Background()); err != nil || len(b) != 0 {
+		t.Errorf("left: %+v, %v", b, err)
+	}
 }
 
 func takeWaits(t *testing.T, q *queue) {

@@ -165,6 +165,9 @@ func (q *Queue) Replay(_ context.Context, app string, ids ...string) (int, error
 	n, err := q.takeDead(func(d *webhooks.DeadLetter) bool {
 		return (app == "" || d.App == app) && (len(ids) == 0 || among[d.ID])
 	}, func(d *webhooks.DeadLetter, tx *bbolt.Tx) error {
+		if q.ledger.Has(d.ID) {
+			return nil
+		}
 		n, err := put(tx.Bucket(buckets.events), &d.Event)
 		back = append(back, entry(&d.Event, n))
 		return err

@@ -110,13 +110,15 @@ func (q *Queue) Append(_ context.Context, events ...webhooks.Event) error {
 		return webhooks.ErrClosed
 	}
 	list := make([]ledger.Entry[uint64], 0, len(events))
+	here := map[string]bool{}
 	err := q.db.Update(func(tx *bbolt.Tx) error {
 		for _, e := range events {
 			if e.ID == "" {
 				e.ID = q.ledger.NewID()
-			} else if q.ledger.Has(e.ID) {
+			} else if here[e.ID] || q.ledger.Has(e.ID) {
 				continue
 			}
+			here[e.ID] = true
 			n, err := put(tx.Bucket(buckets.events), &e)
 			if err != nil {
 				return err

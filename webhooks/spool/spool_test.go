@@ -98,6 +98,28 @@ func TestWhatIsNotSettledComesBack(t *testing.T) {
 	}
 }
 
+// What is left out because it is there already is not in the file either.
+func TestTheSameIDTwice(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "spool.db")
+	q := open(t, path, Options{})
+	e := occupied("a")
+	e.ID = "x"
+	appendTo(t, q, e, e)
+	settle(t, q, webhooks.Outcome{ID: "x", Reason: "gone"})
+	appendTo(t, q, e)
+	if _, err := q.Replay(context.Background(), ""); err != nil {
+		t.Fatal(err)
+	}
+	settle(t, q, webhooks.Outcome{ID: "x"})
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if left := take(t, open(t, path, Options{}), 9); len(left) != 0 {
+		t.Errorf("%v are left", told(left))
+	}
+}
+
 func TestBounds(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "spool.db")
