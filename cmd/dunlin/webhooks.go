@@ -157,6 +157,9 @@ func (c *cli) admin(cmd *cobra.Command) (*adminClient, error) {
 		return nil, errors.New("the admin interface is off; ops.admin_token turns it on")
 	}
 	a.base = strings.TrimRight(a.base, "/")
+	if u, err := url.Parse(a.base); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("--url must be an http or https URL, not %q", shorten(a.base))
+	}
 	return a, nil
 }
 

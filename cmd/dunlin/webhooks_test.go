@@ -132,6 +132,7 @@ func TestAdminClient(t *testing.T) {
 	for _, c := range []struct{ args, stderr string }{
 		{"webhooks dead", "dunlin: the admin interface is off; ops.admin_token turns it on\n"},
 		{"webhooks dead --url http://127.0.0.1:1 --token env:NONE", "dunlin: --token: the environment variable NONE is not set\n"},
+		{"webhooks dead --url 10.0.0.5:9601 --token t", "dunlin: --url must be an http or https URL, not \"10.0.0.5:9601\"\n"},
 		{"webhooks replay", "dunlin: name the dead letters, or give --all\nTry dunlin --help\n"},
 		{"webhooks replay --all x", "dunlin: name the dead letters, or give --all\nTry dunlin --help\n"},
 		{"webhooks listen --status 99", "dunlin: --status must be a number from 200 to 599\n"},

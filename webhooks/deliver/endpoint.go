@@ -159,7 +159,7 @@ func (e *endpoint) report(hook *apps.Webhook, b *batch, reason string, wait time
 	attrs := []any{"app", e.address.app, "endpoint", hook.Shown, "reason", reason, "attempt", b.attempts,
 		"delivery", b.delivery, "events", len(b.parcels), "first", first.Name.String(), "channel", first.Channel}
 	if over {
-		e.d.o.Log.Warn("webhook given up; it is a dead letter now", attrs...)
+		e.d.o.Log.Warn("webhook given up; it becomes a dead letter", attrs...)
 		return
 	}
 	e.d.o.Log.Warn("webhook not delivered", append(attrs, "again_in", wait.Round(time.Millisecond).String())...)

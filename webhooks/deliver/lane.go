@@ -90,7 +90,7 @@ func (l *lane) next() turn {
 	}
 	d.mu.Unlock()
 	if len(old) > 0 {
-		d.o.Log.Warn("webhooks given up; they are dead letters now", "app", e.address.app, "endpoint", t.hook.Shown,
+		d.o.Log.Warn("webhooks given up; they become dead letters", "app", e.address.app, "endpoint", t.hook.Shown,
 			"reason", reason, "events", len(old))
 	}
 	return t
