@@ -17,6 +17,7 @@ type App struct {
 	Enabled bool
 
 	ClientEvents            bool
+	ClientEventsLocalFirst  bool // they reach this node's subscribers without the engine
 	AuthorizedConnections   bool // PROTOCOL 1.40
 	WatchlistEvents         bool
 	SubscriptionCountEvents bool

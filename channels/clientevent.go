@@ -43,7 +43,8 @@ func (x *session) clientEvent(m protocol.ClientMessage) *protocol.Error {
 }
 
 // forward publishes a client event to all but its sender. While a loop that it is
-// for has no room, the event is refused and the sender not read from.
+// for has no room, the event is refused and the sender not read from. Where the app
+// wants it local first, subscribers of this node get it whatever others can get.
 func (x *session) forward(sub *subscription, f *protocol.Frame) *protocol.Error {
 	s := x.shard
 	e := sub.entry
@@ -51,9 +52,18 @@ func (x *session) forward(sub *subscription, f *protocol.Frame) *protocol.Error 
 		s.counters.Drop(metrics.DropClientBacklog)
 		return protocol.ErrClientEventRate
 	}
-	p := cluster.Publication{Channel: e.key, Message: cluster.Message{Frame: f, Except: x.conn.ID(), At: s.counters.Now()}}
-	if !s.hub.engine.Offer(p) {
+	p := cluster.Publication{
+		Channel: e.key, Message: cluster.Message{Frame: f, Except: x.conn.ID(), At: s.counters.Now()}, Elsewhere: x.app.ClientEventsLocalFirst,
+	}
+	taken := s.hub.engine.Offer(p)
+	if !taken {
 		s.counters.Drop(metrics.DropClientBacklog)
+	}
+	if p.Elsewhere {
+		e.mu.Lock()
+		s.hub.post(e, f, p.Except, p.At)
+		e.mu.Unlock()
+	} else if !taken {
 		return protocol.ErrClientEventRate
 	}
 	return nil

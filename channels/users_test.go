@@ -283,6 +283,44 @@ type countingEngine struct {
 
 func (e *countingEngine) Connections(_ string, count int) { e.counts = append(e.counts, count) }
 
+// Local first: this node's subscribers do not wait for the engine, nor for its end.
+func TestClientEventsLocalFirst(t *testing.T) {
+	t.Parallel()
+	away := &awayEngine{Engine: memory.New(memory.Options{})}
+	w := newWorld(t, 2, func(o *Options, a *apps.App) {
+		o.Engine, a.ClientEventsLocalFirst = away, true
+	})
+	sender, here, there := w.open(0), w.open(0), w.open(1)
+	for _, c := range []*tab{sender, here, there} {
+		c.subscribe("private-a", "")
+	}
+	w.turn()
+	for _, c := range []*tab{sender, here, there} {
+		c.got = nil
+	}
+	sender.say(`{"event":"client-n","channel":"private-a","data":"1"}`)
+	w.turn()
+	if len(here.got) != 1 || len(there.got) != 1 || len(sender.got) != 0 {
+		t.Errorf("here %q, on the other loop %q, the sender %q", here.got, there.got, sender.got)
+	}
+	if away.offered != 1 {
+		t.Errorf("other nodes were offered %d events", away.offered)
+	}
+}
+
+// awayEngine takes no event.
+type awayEngine struct {
+	cluster.Engine
+	offered int
+}
+
+func (e *awayEngine) Offer(p cluster.Publication) bool {
+	if p.Elsewhere {
+		e.offered++
+	}
+	return false
+}
+
 // A delivery allocates nothing.
 func TestFanOutAllocations(t *testing.T) {
 	w := newWorld(t, 1, nil)

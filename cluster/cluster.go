@@ -54,6 +54,9 @@ type Publication struct {
 	Channel protocol.ChannelKey
 	Message
 	Want Info // counts to answer with
+	// Elsewhere says that the caller gave the event to this node's subscribers itself:
+	// only the Handlers of other nodes are told. Not for events that are kept.
+	Elsewhere bool
 }
 
 // Receipt answers a publication; a count that was not wanted is 0.

@@ -21,6 +21,7 @@ func Run(t *testing.T, start func(t *testing.T) cluster.Engine) {
 	}{
 		{"PublishInOrder", publishInOrder},
 		{"OfferIsAPublish", offerIsAPublish},
+		{"ElsewhereIsNotHere", elsewhereIsNotHere},
 		{"CountsAreDesiredState", countsAreDesiredState},
 		{"CountEventsEndInTheTruth", countEventsEndInTheTruth},
 		{"ChannelsByPrefix", channelsByPrefix},
@@ -281,6 +282,17 @@ func offerIsAPublish(t *testing.T, n *node) {
 		t.Fatal("not taken")
 	}
 	n.want("events", &n.events, "a 1")
+}
+
+func elsewhereIsNotHere(t *testing.T, n *node) {
+	n.attach("a")
+	p := publication("a", "1")
+	p.Elsewhere = true
+	if !n.Offer(p) {
+		t.Fatal("not taken")
+	}
+	n.publish(p, publication("a", "2"))
+	n.want("events", &n.events, "a 2")
 }
 
 func countsAreDesiredState(t *testing.T, n *node) {

@@ -22,6 +22,7 @@ func Nodes(t *testing.T, start func(t *testing.T, n int) []cluster.Engine) {
 		test func(*testing.T, []*node)
 	}{
 		{"EventsReachAllNodes", eventsReachAllNodes},
+		{"ElsewhereReachesOthers", elsewhereReachesOthers},
 		{"OneOrderEverywhere", oneOrderEverywhere},
 		{"CountsAddUp", countsAddUp},
 		{"CountEventsEverywhere", countEventsEverywhere},
@@ -60,6 +61,22 @@ func eventsReachAllNodes(t *testing.T, nodes []*node) {
 	}
 	nodes[1].want("events", &nodes[1].events, "but 12.34", "a 1", "a 2")
 	nodes[2].want("events", &nodes[2].events, "a 2")
+}
+
+func elsewhereReachesOthers(t *testing.T, nodes []*node) {
+	for _, n := range nodes {
+		n.attach("a")
+	}
+	p := publication("a", "1")
+	p.Elsewhere, p.Except = true, protocol.SocketID{Hi: 12, Lo: 34}
+	if !nodes[0].Offer(p) {
+		t.Fatal("not taken")
+	}
+	nodes[0].publish(publication("a", "2"))
+	nodes[0].want("events", &nodes[0].events, "a 2")
+	for _, n := range nodes[1:] {
+		n.want("events", &n.events, "but 12.34", "a 1", "a 2")
+	}
 }
 
 // PITFALLS 16

@@ -35,7 +35,7 @@ func (e *Engine) Offer(p cluster.Publication) bool {
 // to hold here, that of the cache; else the handler's own lock makes one.
 func (e *Engine) deliver(p *cluster.Publication) {
 	h := e.handler.Load()
-	if h == nil {
+	if h == nil || p.Elsewhere {
 		return
 	}
 	if p.Keep > 0 {

@@ -164,13 +164,13 @@ func (e *Engine) Last(ch protocol.ChannelKey, done func(*cluster.Last, error)) {
 }
 
 // lastOf reads a kept event and notes which it is.
-func (t *topic) lastOf(body string) (m cluster.Message, ok bool) {
+func (t *topic) lastOf(body string) (m arrived, ok bool) {
 	if body == "" || body[0] != kindEvent {
 		return m, false
 	}
-	m, id, ok := decodeEvent(body[1:])
+	m, ok = decodeEvent(body[1:])
 	if ok {
-		t.view.last = id
+		t.view.last = m.id
 	}
 	return m, ok
 }
@@ -184,7 +184,7 @@ func (t *topic) askMissed() {
 			return
 		}
 		m.Keep = time.Duration(ms) * time.Millisecond
-		t.slice.engine.handler.Event(t.key, m)
+		t.slice.engine.handler.Event(t.key, m.Message)
 	})
 }
 

@@ -37,6 +37,7 @@ const (
 const (
 	eventExcept = 1 << iota
 	eventKept
+	eventOrigin
 )
 
 // appendEvent writes an event, with its kind:
@@ -45,14 +46,18 @@ const (
 //	flags    1 byte
 //	except   two varints, the halves of a socket id, if flags has eventExcept
 //	kept     8 bytes identity, varint milliseconds, if flags has eventKept
+//	origin   8 bytes, the node that has delivered it already, if flags has eventOrigin
 //	payload  the JSON text that clients get
-func appendEvent(b []byte, m *cluster.Message, id uint64) []byte {
+func appendEvent(b []byte, m *cluster.Message, id, origin uint64) []byte {
 	flags := byte(0)
 	if !m.Except.IsZero() {
 		flags |= eventExcept
 	}
 	if m.Keep > 0 {
 		flags |= eventKept
+	}
+	if origin != 0 {
+		flags |= eventOrigin
 	}
 	b = append(b, kindEvent, flags)
 	if flags&eventExcept != 0 {
@@ -63,25 +68,38 @@ func appendEvent(b []byte, m *cluster.Message, id uint64) []byte {
 		b = binary.BigEndian.AppendUint64(b, id)
 		b = binary.AppendUvarint(b, uint64(m.Keep.Milliseconds()))
 	}
+	if flags&eventOrigin != 0 {
+		b = binary.BigEndian.AppendUint64(b, origin)
+	}
 	return append(b, m.Frame.Payload()...)
 }
 
-// decodeEvent reads what follows the kind. id is 0 when the event is not kept.
-func decodeEvent(text string) (m cluster.Message, id uint64, ok bool) {
+// arrived is an event as it came.
+type arrived struct {
+	cluster.Message
+	id     uint64 // 0: it is not kept
+	origin uint64 // 0: it is new to all nodes
+}
+
+// decodeEvent reads what follows the kind.
+func decodeEvent(text string) (m arrived, ok bool) {
 	r := reader{rest: text}
 	flags := r.byte()
 	if flags&eventExcept != 0 {
 		m.Except = protocol.SocketID{Hi: r.varint(), Lo: r.varint()}
 	}
 	if flags&eventKept != 0 {
-		id = r.uint64()
+		m.id = r.uint64()
 		m.Keep = time.Duration(r.varint()) * time.Millisecond
 	}
-	if r.bad || flags&^(eventExcept|eventKept) != 0 {
-		return m, 0, false // of a newer version, whose payload we would not find
+	if flags&eventOrigin != 0 {
+		m.origin = r.uint64()
+	}
+	if r.bad || flags&^(eventExcept|eventKept|eventOrigin) != 0 {
+		return m, false // of a newer version, whose payload we would not find
 	}
 	m.Frame = protocol.NewFrame([]byte(r.rest))
-	return m, id, true
+	return m, true
 }
 
 // reader reads from a text until something is missing.

@@ -81,7 +81,11 @@ func (i *item) add(e *Engine, p *cluster.Publication, r *cluster.Receipt) {
 	if p.Want != 0 {
 		c.receipt = r
 	}
-	c.body = appendEvent(make([]byte, 0, p.Frame.Size()+32), &p.Message, id)
+	origin := uint64(0)
+	if p.Elsewhere {
+		origin = e.self
+	}
+	c.body = appendEvent(make([]byte, 0, p.Frame.Size()+32), &p.Message, id, origin)
 	i.events = append(i.events, c)
 	i.bytes += len(c.body)
 }

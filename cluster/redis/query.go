@@ -67,7 +67,7 @@ func infoOf(list []any, want cluster.Info) (i cluster.ChannelInfo) {
 		i.Users = int(number(list[1]))
 	}
 	if body := text(list[2]); want&cluster.WantCache != 0 && body != "" && body[0] == kindEvent {
-		if m, _, ok := decodeEvent(body[1:]); ok {
+		if m, ok := decodeEvent(body[1:]); ok {
 			i.Last = &cluster.Last{Frame: m.Frame, TTL: time.Duration(number(list[3])) * time.Millisecond}
 		}
 	}

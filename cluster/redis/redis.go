@@ -97,6 +97,7 @@ type Engine struct {
 	people  *teller // of all topics of users, so that an answer about many is in order
 	seed    maphash.Seed
 	node    string // names this process
+	self    uint64 // names it in events
 
 	handler cluster.Handler // static after Start
 	started atomic.Bool
@@ -133,7 +134,7 @@ func New(o Options) (*Engine, error) {
 		return nil, err
 	}
 	o.defaults(shared)
-	e := &Engine{opts: o, shared: shared, seed: maphash.MakeSeed(), node: o.Node}
+	e := &Engine{opts: o, shared: shared, seed: maphash.MakeSeed(), node: o.Node, self: redis.RandomNumber() | 1}
 	e.kept.Store(redis.RandomNumber())
 	e.life, e.end = context.WithCancel(context.Background())
 	for range max(2, min(runtime.GOMAXPROCS(0), 16)) {

@@ -188,14 +188,14 @@ func (t *topic) message(text string) {
 	if text == "" {
 		return
 	}
-	h := t.slice.engine.handler
+	e := t.slice.engine
 	switch body := text[1:]; text[0] {
 	case kindEvent:
-		if m, id, ok := decodeEvent(body); ok {
-			if id != 0 {
-				t.view.last = id
+		if m, ok := decodeEvent(body); ok && m.origin != e.self {
+			if m.id != 0 {
+				t.view.last = m.id
 			}
-			h.Event(t.key, m)
+			e.handler.Event(t.key, m.Message)
 		}
 	case kindAdded, kindRemoved:
 		if c, ok := decodeChange(text); ok {

@@ -10,11 +10,12 @@ const memberEvents = ['pusher:member_added', 'pusher:member_removed']
 describe('three nodes on one Redis', () => {
   const app = newApp('app-id', { client_events: true, watchlist_events: true, subscription_count_events: true })
   const few = newApp('few', { limits: { connections: 2 } })
+  const quick = newApp('quick', { client_events: true, client_events_local_first: true })
   let redis, nodes, a, b, sdk, backend
 
   before(async () => {
     redis = await new Redis().start()
-    nodes = [1, 2, 3].map(() => new Server(app, few).sharing(redis))
+    nodes = [1, 2, 3].map(() => new Server(app, few, quick).sharing(redis))
     await Promise.all(nodes.map((node) => node.start()))
     const [, , c] = nodes
     ;[a, b] = nodes
@@ -146,6 +147,20 @@ describe('three nodes on one Redis', () => {
     for (const end of ends) await end.next('disconnected')
     await settled(stays)
     assert.equal(stays.connection.state, 'connected')
+  })
+
+  test('client events that are local first reach this node and the other, once each (PROTOCOL 3.6)', async (t) => {
+    const backend = await new Backend(newSDK(nodes[2], quick)).start()
+    t.after(() => backend.stop())
+    const join = (node, user) => subscribed(newClient(t, node, quick, backend.as(user)), 'private-chat')
+    const sender = await join(a, 'ann')
+    const inboxes = [await join(a, 'ben'), await join(b, 'cy')].map((channel) => collect(channel, 'client-n', 'marker'))
+    for (let n = 0; n < 5; n++) sender.trigger('client-n', n)
+    for (const inbox of inboxes) {
+      for (let n = 0; n < 5; n++) assert.equal((await inbox.next('client event')).data, n)
+    }
+    await newSDK(nodes[2], quick).trigger('private-chat', 'marker', 1)
+    for (const inbox of inboxes) assert.equal((await inbox.next('marker')).name, 'marker')
   })
 
   /** Connects to a node until that ends as wanted: nodes hear of each other's connections a moment later. */
