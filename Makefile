@@ -58,8 +58,8 @@ bench-cluster: ## what Redis costs, a node on Redis beside one in memory, and a 
 dist: ## a release in dist/: archives for Linux and macOS, lists of their parts, checksums
 	VERSION=$(VERSION) COMMIT=$(COMMIT) test/dist.sh
 
-chaos: ## break nodes, links and Redis for DURATION (2m), from SEED (0: any) on
-	go test -tags redis -count=1 -timeout 0 ./test/chaos -run TestChaos -v -duration $(or $(DURATION),2m) -seed $(or $(SEED),0)
+chaos: ## break nodes, links and Redis for DURATION (2m), from SEED (0: any) on; HOSTS=1: in network namespaces
+	go test -tags redis -count=1 -timeout 0 ./test/chaos -run TestChaos -v -duration $(or $(DURATION),2m) -seed $(or $(SEED),0) $(if $(HOSTS),-hosts)
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	test/fuzz.sh

@@ -6,6 +6,7 @@ declare -A package_of=(
 	[chromium]=chromium
 	[haproxy]=haproxy
 	[nginx]=nginx-light
+	[ip]=iproute2
 	[node]=nodejs
 	[npm]=npm
 	[openssl]=openssl

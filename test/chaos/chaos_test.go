@@ -20,6 +20,7 @@ var (
 	nodesFlag    = flag.Int("nodes", 3, "nodes")
 	shrinkFlag   = flag.Duration("shrink", 2*time.Minute, "how long a failing schedule is made shorter")
 	scheduleFlag = flag.String("schedule", "", "a file with a schedule, as a failure prints it")
+	hostsFlag    = flag.Bool("hosts", false, "each node on a host of its own: a network namespace, whose cable is pulled out")
 	historyFlag  = flag.String("history", "", "a folder for the histories of all rounds; those of failures are kept in any case")
 )
 

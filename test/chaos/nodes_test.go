@@ -157,21 +157,27 @@ func TestNodeIsCutOff(t *testing.T) {
 	for _, name := range []string{cut, stall} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w, a, b := pair(t, "lease: 2s")
-			ann, bob := a.enter("presence-a", "ann"), b.enter("presence-a", "bob")
-			a.await(ann, client.MemberAdded, "presence-a")
-			w.strike(step{name: name, node: b.number})
-			b.isRefused("presence-a")
-			if _, err := a.trigger("presence-a", "e"); err != nil {
-				t.Errorf("the other node: %v", err)
-			}
-			a.await(ann, client.MemberRemoved, "presence-a")
-			w.repair(step{name: name, node: b.number})
-			a.await(ann, client.MemberAdded, "presence-a")
-			flows(b, a, ann, "presence-a")
-			flows(a, b, bob, "presence-a")
+			w, _, _ := pair(t, "lease: 2s")
+			cutOff(w, name)
 		})
 	}
+}
+
+// cutOff cuts the second of two nodes off, for longer than its lease.
+func cutOff(w *world, name string) {
+	a, b := w.nodes[0], w.nodes[1]
+	ann, bob := a.enter("presence-a", "ann"), b.enter("presence-a", "bob")
+	a.await(ann, client.MemberAdded, "presence-a")
+	w.strike(step{name: name, node: b.number})
+	b.isRefused("presence-a")
+	if _, err := a.trigger("presence-a", "e"); err != nil {
+		w.t.Errorf("the other node: %v", err)
+	}
+	a.await(ann, client.MemberRemoved, "presence-a")
+	w.repair(step{name: name, node: b.number})
+	a.await(ann, client.MemberAdded, "presence-a")
+	flows(b, a, ann, "presence-a")
+	flows(a, b, bob, "presence-a")
 }
 
 // TestNoGhosts: PITFALLS 10, 13. Whatever way a client ends, on whichever node, it is

@@ -38,17 +38,17 @@ type world struct {
 	history *history
 	redis   *testkit.Redis
 	nodes   []*node
-	hooks   *httptest.Server
 	serial  atomic.Int64 // of events
 }
 
 // node is a real process, at an address that it keeps when it is started again.
 type node struct {
+	host
+
 	world  *world
 	number int
 	addr   string
 	config string
-	link   link
 	server *testkit.Server
 	up     bool
 }
@@ -77,11 +77,9 @@ apps:
 func newWorld(t testing.TB, h *history, nodes int, settings string) *world {
 	t.Helper()
 	w := &world{t: t, history: h, redis: testkit.StartRedis(t, "--appendonly", "yes", "--appendfsync", "always")}
-	w.hooks = httptest.NewServer(http.HandlerFunc(w.receive))
-	t.Cleanup(w.hooks.Close)
 	for i := range nodes {
-		n := &node{world: w, number: i + 1, link: testkit.StartTCPProxy(t, "", w.redis.Socket)}
-		n.config = fmt.Sprintf(config, "127.0.0.1", freePort(t), n.link.URL(), settings, w.hooks.URL)
+		n := &node{world: w, number: i + 1, host: w.newHost()}
+		n.config = fmt.Sprintf(config, n.listen, n.port, n.link.URL(), settings, n.hooks)
 		w.nodes = append(w.nodes, n)
 		n.start()
 	}
@@ -96,23 +94,26 @@ func (n *node) kill() {
 	}
 }
 
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 func (n *node) start() {
-	n.server = testkit.Start(n.world.t, testkit.Options{Config: n.config})
+	n.server = testkit.Start(n.world.t, testkit.Options{Config: n.config, Wrap: n.wrap})
 	n.up = true
 	n.world.t.Cleanup(n.kill) // to stop in good order has tests of its own, and takes its time
 	if n.addr == "" {         // it stays the same
 		n.addr = n.server.Addr
 	}
+}
+
+// receiver starts a receiver of webhooks at an address and returns its URL.
+func (w *world) receiver(addr string) string {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(w.receive))
+	s.Listener.Close()
+	var err error
+	if s.Listener, err = net.Listen("tcp", net.JoinHostPort(addr, "0")); err != nil {
+		w.t.Fatal(err)
+	}
+	s.Start()
+	w.t.Cleanup(s.Close)
+	return s.URL
 }
 
 // receive notes webhooks.
@@ -199,8 +200,9 @@ func (w *world) play(seed uint64, s schedule) {
 	all.Wait()
 }
 
-// quiet is how long everything may take to come to rest.
-const quiet = lease + sweeping + debounce + recovery + 20*time.Second
+// quiet is how long everything may take to come to rest. What a node had been handed
+// out when it died, another takes after half a minute.
+const quiet = lease + sweeping + debounce + recovery + 60*time.Second
 
 // settle waits until Redis has come to rest and says what there is to be said, then
 // publishes to everybody a last time.
