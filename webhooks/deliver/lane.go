@@ -102,7 +102,8 @@ func (l *lane) choose(t *turn) (old []*parcel) {
 	e, now := l.endpoint, l.endpoint.d.o.Now()
 	n, wait := l.fresh(now, t)
 	again, againIn := l.rested(now, t)
-	if n == 0 && (again == nil || againIn > 0) {
+	againDue := againIn <= 0
+	if n == 0 && !againDue {
 		t.wait = min(wait, againIn)
 		return nil
 	}
@@ -116,7 +117,8 @@ func (l *lane) choose(t *turn) (old []*parcel) {
 	}
 	// When both are due they take turns. At the end those come first that may well
 	// be taken.
-	if l.repeated = n == 0 || again != nil && againIn <= 0 && !l.repeated && !t.haste; l.repeated {
+	l.repeated = againDue && (n == 0 || !l.repeated && !t.haste)
+	if l.repeated {
 		l.resting = slices.DeleteFunc(l.resting, func(b *batch) bool { return b == again })
 		t.batch = again
 	} else {
