@@ -90,6 +90,12 @@ func TestReceiversThatMisbehave(t *testing.T) {
 		"is no web server":            {raw("SSH-2.0-OpenSSH_9.6\r\n"), "reason=", metrics.AttemptNetwork},
 		"sends endless headers":       {raw("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 2*maxAnswerHeader)), "headers of more than", metrics.AttemptNetwork},
 		"sends an endless failure":    {raw("HTTP/1.1 500 No\r\nContent-Length: 99999999\r\n\r\n" + strings.Repeat("x", 2*maxAnswerBody)), "answered 500", metrics.AttemptStatus},
+		"hints before it fails":       {raw("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"), "answered 500", metrics.AttemptStatus},
+		"hints for ever":              {raw(strings.Repeat("HTTP/1.1 102 Processing\r\n\r\n", 2000)), "too many 1xx", metrics.AttemptNetwork},
+		"switches protocols":          {raw("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"), "answered 101", metrics.AttemptStatus},
+		"answers twice":               {raw("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), "answered 500", metrics.AttemptStatus},
+		"has statuses of its own":     {raw("HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n"), "invalid response status code", metrics.AttemptNetwork},
+		"is gone":                     {func(w http.ResponseWriter) { w.WriteHeader(410) }, "answered 410 Gone", metrics.AttemptStatus},
 		"redirects":                   {func(w http.ResponseWriter) { w.Header().Set("Location", "/elsewhere"); w.WriteHeader(307) }, "redirects are not followed", metrics.AttemptStatus},
 		"asks for a pause of seconds": {func(w http.ResponseWriter) { w.Header().Set("Retry-After", "0"); w.WriteHeader(503) }, "answered 503", metrics.AttemptStatus},
 	} {
@@ -113,19 +119,33 @@ func TestReceiversThatMisbehave(t *testing.T) {
 	}
 }
 
-// A body that is too long is not read; a status of 2xx counts all the same.
+// A body that is too long is not read, however it is framed; a status of 2xx counts
+// all the same.
 func TestDeliveredWithAnEndlessBody(t *testing.T) {
 	t.Parallel()
-	r := newReceiver(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Length", "99999999")
-		w.WriteHeader(201)
-		fmt.Fprint(w, strings.Repeat("x", 2*maxAnswerBody))
-	})
-	w := newWorld(t, nil, hook(r.URL, nil))
-	w.append(occupied("a"))
-	w.settled()
-	if len(r.got()) != 1 || len(w.dead()) != 0 {
-		t.Errorf("%d requests, dead %v", len(r.got()), w.dead())
+	for name, head := range map[string]string{
+		"length": "Content-Length: 99999999\r\n\r\n", "chunks": "Transfer-Encoding: chunked\r\n\r\nfffffff\r\n", "until the end": "\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newReceiver(t, func(_ int, w http.ResponseWriter, r *http.Request) {
+				c, _, err := w.(http.Hijacker).Hijack()
+				if err != nil {
+					return
+				}
+				defer c.Close()
+				fmt.Fprint(c, "HTTP/1.1 201 Created\r\n"+head)
+				for err == nil { // until nobody reads any more
+					_, err = fmt.Fprint(c, strings.Repeat("x", maxAnswerBody))
+				}
+			})
+			w := newWorld(t, nil, hook(r.URL, nil))
+			w.append(occupied("a"))
+			w.settled()
+			if len(r.got()) != 1 || len(w.dead()) != 0 {
+				t.Errorf("%d requests, dead %v; log:\n%s", len(r.got()), w.dead(), w.log)
+			}
+		})
 	}
 }
 

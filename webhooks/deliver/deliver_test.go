@@ -91,6 +91,37 @@ func TestTypesAndFilters(t *testing.T) {
 	}
 }
 
+// PITFALLS 19: who shares a URL, two apps or two endpoints of one, shares nothing
+// else
+func TestSharedURL(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, nil)
+	second := apps.NewWebhook(r.URL, 2)
+	second.Types, second.Batch = protocol.HookOccupied, apps.Batch{Events: 1}
+	w := newWorld(t, nil, hook(r.URL, nil), second)
+	other := apps.App{ID: "2", Key: "key-2", Secrets: []*protocol.Secret{protocol.NewSecret("hush-2")}, Webhooks: []apps.Webhook{hook(r.URL, nil)}}
+	w.registry.Replace([]*apps.App{w.app, &other})
+	foreign := occupied("foreign")
+	foreign.App = "2"
+	w.append(occupied("a"), foreign)
+	w.settled()
+	until(t, "the other app's", func() bool { b, err := w.queue.Backlog(t.Context()); return err == nil && len(b) == 0 })
+	deliveries := map[string]bool{}
+	for _, p := range r.wait(t, 3) {
+		app := w.app
+		if p.header.Get(HeaderKey) == "key-2" {
+			app = &other
+		}
+		deliveries[p.header.Get(HeaderDelivery)] = true
+		if !app.Verify([]byte(p.header.Get(HeaderSignature)), []byte(p.body)) || strings.Contains(p.body, "foreign") != (app == &other) {
+			t.Errorf("%v %s", p.header, p.body)
+		}
+	}
+	if len(deliveries) != 3 || len(r.got()) != 3 {
+		t.Errorf("%d deliveries in %d requests", len(deliveries), len(r.got()))
+	}
+}
+
 // PROTOCOL 6.6: many events in one request, in order; each of its signature valid
 func TestBatches(t *testing.T) {
 	t.Parallel()
