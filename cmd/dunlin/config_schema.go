@@ -3,6 +3,8 @@ package main
 import (
 	"time"
 
+	"golang.org/x/crypto/acme/autocert"
+
 	"dunlin/apps"
 	"dunlin/protocol"
 	"dunlin/transport"
@@ -78,6 +80,18 @@ var serverTable = newTable("DUNLIN_", []string{"apps"},
 	set("server.tls.port", portOrSame, "same",
 		"TCP port of TLS beside `server.port`, which stays plain. `same`: `server.port` itself speaks TLS, and nothing is plain but unix sockets.",
 		func(c *Config) *int { return &c.Server.TLS.Port }),
+	set("server.tls.acme.domains", domains, "[]",
+		"Get certificates for these names in place of `cert`, over ACME with the TLS-ALPN-01 challenge: the names must lead here, and port 443 of them to the TLS port.",
+		func(c *Config) *[]string { return &c.Server.TLS.ACME.Domains }),
+	set("server.tls.acme.email", email, `""`,
+		"Whom the authority may write to about problems.",
+		func(c *Config) *string { return &c.Server.TLS.ACME.Email }),
+	set("server.tls.acme.folder", filePath, "dunlin-acme",
+		"Folder where the certificates and the account's key are kept. Without it every start would ask the authority, which limits that.",
+		func(c *Config) *string { return &c.Server.TLS.ACME.Folder }),
+	set("server.tls.acme.directory", authorityURL, autocert.DefaultACMEDirectory,
+		"The authority's directory URL.",
+		func(c *Config) *string { return &c.Server.TLS.ACME.Directory }),
 	set("server.trusted_proxies", proxies, "[]",
 		"Addresses and networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` count; `unix` is whoever comes by a unix socket. Headers of others are ignored.",
 		func(c *Config) *transport.Proxies { return &c.Server.Proxies }),

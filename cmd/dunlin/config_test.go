@@ -60,7 +60,7 @@ func TestDefaults(t *testing.T) {
 		Server: ServerConfig{
 			Host: []string{"127.0.0.1"}, Port: 6001, Transport: "auto", HandshakeTimeout: 10 * time.Second, ActivityTimeout: 2 * time.Minute, AuthorizeWithin: 30 * time.Second,
 			MaxMessageBytes: 100 << 10, MaxRequestBytes: 1 << 20, MaxPendingBytes: 1 << 20, Drain: 10 * time.Second, AcceptMemory: 85, Watch: true,
-			TLS:         TLSConfig{Port: samePort},
+			TLS:         TLSConfig{Port: samePort, ACME: ACMEConfig{Folder: "dunlin-acme", Directory: "https://acme-v02.api.letsencrypt.org/directory"}},
 			Compression: CompressionConfig{MinBytes: 256},
 		},
 		Ops:    OpsConfig{Enabled: true, Host: "127.0.0.1", Port: 9601, MetricsApps: 100},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,17 +18,29 @@ import (
 type TLSConfig struct {
 	Cert, Key string           // paths; "": no TLS
 	Port      int              // samePort: server.port itself
-	Pair      *tls.Certificate // what the files hold
+	Pair      *tls.Certificate // what the files hold; nil with ACME
+	ACME      ACMEConfig
+}
+
+// ACMEConfig is where certificates come from that nobody has to bring.
+type ACMEConfig struct {
+	Domains   []string // none: no ACME
+	Email     string   // "" for none
+	Folder    string   // where they are kept
+	Directory string   // URL of the authority
 }
 
 // samePort has server.port speak TLS.
 const samePort = -1
 
 // Enabled reports whether there is any TLS.
-func (t TLSConfig) Enabled() bool { return t.Cert != "" }
+func (t TLSConfig) Enabled() bool { return t.Cert != "" || len(t.ACME.Domains) > 0 }
 
 // name is one that the certificate is for; fallback when it names none.
 func (t TLSConfig) name(fallback string) string {
+	if len(t.ACME.Domains) > 0 {
+		return t.ACME.Domains[0]
+	}
 	if t.Pair != nil && len(t.Pair.Leaf.DNSNames) > 0 {
 		return t.Pair.Leaf.DNSNames[0]
 	}
@@ -82,6 +95,37 @@ var pathOrNone = plain("path", func(g given) (string, error) {
 	return filePath.read(g)
 })
 
+// domains are names to get certificates for.
+var domains = kind[[]string]{
+	values: "list",
+	read: func(g given) ([]string, error) {
+		if word, ok := g.word(); ok && word == "" {
+			return nil, nil
+		}
+		list, err := words.read(g)
+		for i, name := range list {
+			if err == nil && (!hostName.MatchString(name) || allNumeric.MatchString(name) || !strings.Contains(name, ".")) {
+				err = fmt.Errorf("must be names such as ws.example.com, not %q", shorten(name))
+			}
+			list[i] = strings.ToLower(strings.TrimSuffix(name, "."))
+		}
+		return list, err
+	},
+	same: slices.Equal[[]string],
+}
+
+// email may be empty.
+var email = matching(`([^\s@\x00-\x1f]+@[^\s@\x00-\x1f]+)?`, "address", "an email address")
+
+// authorityURL is where an ACME server says what it offers (RFC 8555 §7.1.1).
+var authorityURL = plain("URL", func(g given) (string, error) {
+	word, ok := g.word()
+	if u, err := url.Parse(word); !ok || err != nil || u.Scheme != "https" || u.Host == "" {
+		return "", g.wrong("an https URL")
+	}
+	return word, nil
+})
+
 // proxies is a list of addresses, networks and the word unix.
 var proxies = kind[transport.Proxies]{
 	values: "list",
@@ -129,6 +173,8 @@ func (cfg *Config) finish(at func(path string) Spot, env *environment, bad *mist
 		bad.add(at("server.proxy_protocol"), "needs server.trusted_proxies: nobody else's header counts")
 	}
 	switch t := &s.TLS; {
+	case len(t.ACME.Domains) > 0 && t.Cert+t.Key != "":
+		bad.add(at("server.tls.acme.domains"), "give either a certificate or domains to get one for, not both")
 	case t.Cert == "" && t.Key == "":
 	case t.Cert == "":
 		bad.add(at("server.tls.key"), "needs server.tls.cert")

@@ -115,8 +115,11 @@ func (s ServerConfig) reach() (string, http.RoundTripper) {
 		return reach(plain[0])
 	}
 	address, _ := reach(s.tlsAddresses()[0])
-	roots := x509.NewCertPool()
-	roots.AddCert(s.TLS.Pair.Leaf)
+	var roots *x509.CertPool // the system's
+	if s.TLS.Pair != nil {
+		roots = x509.NewCertPool()
+		roots.AddCert(s.TLS.Pair.Leaf)
+	}
 	return "https" + strings.TrimPrefix(address, "http"), &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: s.TLS.name(s.Host[0])},
 	}

@@ -35,7 +35,7 @@ type Program struct {
 	hooks    *hookParts
 	engine   cluster.Engine
 	hub      *channels.Hub
-	cert     certificate
+	cert     *certificate
 	api      *httpapi.Server
 	listen   listenFunc
 
@@ -49,7 +49,7 @@ type Program struct {
 type listenFunc func([]transport.Address, transport.Options, transport.NewHandler) (transport.Server, error)
 
 func newProgram(cfg *Config, in *inheritance, level *slog.LevelVar, log *slog.Logger) (*Program, error) {
-	p := &Program{cfg: cfg, in: in, log: log, level: level, counters: metrics.New(), reloads: metrics.NewReloads(time.Now()), apps: apps.NewRegistry(cfg.Apps...), listen: transports[cfg.Server.Transport]}
+	p := &Program{cfg: cfg, in: in, log: log, level: level, counters: metrics.New(), reloads: metrics.NewReloads(time.Now()), apps: apps.NewRegistry(cfg.Apps...), listen: transports[cfg.Server.Transport], cert: newCertificate(cfg.Server.TLS, log)}
 	if p.listen == nil {
 		return nil, fmt.Errorf("transport %q is not available on this system", cfg.Server.Transport)
 	}
@@ -179,13 +179,13 @@ func (p *Program) openSockets(http func(net.Conn)) (transport.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.cert.pair.Store(s.TLS.Pair)
 	o.FirstLoop, o.TLS = o.Loops, p.cert.config()
 	second, err := listenStream(secure, o, p.hub.Shard)
 	if err != nil {
 		first.Close()
 		return nil, err
 	}
+	go p.cert.order() // it ends with an answer of the authority, or without one
 	return &both{first, second}, nil
 }
 

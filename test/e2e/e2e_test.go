@@ -12,6 +12,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	os.Setenv("PEBBLE_VA_NOSLEEP", "1") // the authority of TestACME is not to dawdle
 	code := m.Run()
 	testkit.RemoveBinary()
 	os.Exit(code)
