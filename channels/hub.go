@@ -32,6 +32,7 @@ import (
 
 	"dunlin/apps"
 	"dunlin/cluster"
+	"dunlin/internal/addrlimit"
 	"dunlin/internal/lograte"
 	"dunlin/metrics"
 	"dunlin/protocol"
@@ -51,6 +52,7 @@ type Options struct {
 	PublishWait     time.Duration    // a publish waits so long for room; 0: 1 s
 	AuthorizeWithin time.Duration    // where an app wants authorized connections; 0: 30 s
 	DetachWindow    time.Duration    // over which clients are sent away when the node is cut off
+	Protection      Protection
 	Now             func() time.Time // nil: time.Now
 }
 
@@ -69,11 +71,12 @@ type Hub struct {
 	shards [transport.MaxLoops]*Shard // by loop index
 	loops  atomic.Int32
 
-	people   people // has its own lock
-	usage    usages
-	misses   misses           // has its own lock
-	denials  *lograte.Limiter // what the log has of signatures that are refused
-	draining atomic.Bool      // Drain was called: new connections are sent away
+	people    people // has its own lock
+	usage     usages
+	misses    misses             // has its own lock
+	addresses *addrlimit.Limiter // nil: nobody is judged by his address
+	denials   *lograte.Limiter   // what the log has of signatures that are refused
+	draining  atomic.Bool        // Drain was called: new connections are sent away
 }
 
 var _ cluster.Handler = (*Hub)(nil)
@@ -92,7 +95,7 @@ func New(o Options) *Hub {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Hub{
+	h := &Hub{
 		engine:   o.Engine,
 		apps:     o.Apps,
 		counters: o.Counters,
@@ -102,6 +105,10 @@ func New(o Options) *Hub {
 		denials:  lograte.New(o.Now),
 		people:   people{count: make(map[protocol.ChannelKey]int), watched: make(map[protocol.ChannelKey]*watched)},
 	}
+	if o.Protection.Connections.Any() {
+		h.addresses = addrlimit.New(o.Protection.Connections, o.Now)
+	}
+	return h
 }
 
 // Shard makes the shard of a loop; it is the transport.NewHandler of every

@@ -30,12 +30,19 @@ type session struct {
 
 // Open implements transport.Handler (PROTOCOL 1.1–1.3, 1.35).
 func (s *Shard) Open(c transport.Conn, h transport.Handshake) (transport.Session, *protocol.Error) {
+	seat, bad := s.enter(h.Remote)
+	if bad != nil {
+		return nil, bad
+	}
 	app, bad := s.hub.admitConnection(h)
 	if bad != nil {
+		seat.Leave()
+		s.counters.Drop(metrics.DropRefused)
 		return nil, bad
 	}
 	x := &session{shard: s, conn: c, app: app, counts: s.hub.counters.App(s.index, app.ID), place: int32(len(s.sessions))}
 	s.sessions = append(s.sessions, x)
+	s.guarding(x, seat)
 	x.counts.Opened.Add(1)
 	x.counts.Connections.Add(1)
 	if app.AuthorizedConnections {
@@ -52,6 +59,7 @@ func (x *session) Message(payload []byte) {
 	if x.closing {
 		return
 	}
+	x.meter()
 	m, bad := protocol.DecodeClient(payload)
 	x.received(m.Event, len(payload))
 	if bad == nil {
@@ -143,6 +151,7 @@ func (x *session) Closed(error) {
 	x.subs = subscriptions{}
 	x.signout()
 	x.shard.hub.usage.of(x.app.ID).exit(x.shard.hub.engine)
+	x.shard.unguard(x)
 	x.counts.Closed.Add(1)
 	x.counts.Connections.Add(-1)
 	s := x.shard

@@ -26,6 +26,7 @@ type Shard struct {
 	busy      []*room                            // with unfinished fan-outs, served in turn
 	paused    []*session                         // not read from until a mailbox has room again
 	resuming  bool                               // somebody waits for that
+	guards    map[*session]*guard                // where something is limited that they need
 	signed    map[protocol.ChannelKey][]*session // by cluster.UserKey
 	probation []probation                        // sessions that are to be authorized in time, the oldest first
 	mutating  bool                               // a panic now would leave half a change behind
@@ -55,6 +56,7 @@ func newShard(h *Hub, loop transport.Loop) *Shard {
 		counters: h.counters.Loop(loop.Index()),
 		box:      mailbox.New[command](h.opts.MailboxBytes),
 		rooms:    make(map[*entry]*room),
+		guards:   make(map[*session]*guard),
 		signed:   make(map[protocol.ChannelKey][]*session),
 	}
 }
@@ -155,7 +157,7 @@ func (s *Shard) resume() {
 	for i, x := range s.paused {
 		s.paused[i] = nil
 		x.paused = false
-		if !x.closed {
+		if !x.closed && !s.holds(x) {
 			x.conn.Resume()
 		}
 	}

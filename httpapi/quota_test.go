@@ -209,3 +209,15 @@ func TestQuotaDoesNotGrow(t *testing.T) {
 		t.Errorf("quotas of %d apps are kept", n)
 	}
 }
+
+// TestTerminateIsLimited: ending a user's connections is told to every node, and
+// counts as an event.
+func TestTerminateIsLimited(t *testing.T) {
+	t.Parallel()
+	l := startLimited(t, 2, 0)
+	for _, want := range []int{200, 200, 403} {
+		if got := l.call(app3, "POST", "/apps/3/users/ann/terminate_connections", ""); got.status != want {
+			t.Errorf("answer %d %q, want %d", got.status, got.body, want)
+		}
+	}
+}

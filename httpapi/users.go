@@ -29,6 +29,9 @@ func (s *Server) terminate(c *call, user string) error {
 	if !plain || !userIDFits(user, &c.app.Limits) {
 		return badRequest("Invalid user id: " + cut(strings.ToValidUTF8(user, "\uFFFD")))
 	}
+	if err := s.admitEvents(c.app, 1); err != nil { // every node hears of it
+		return err
+	}
 	ctx := within(s.opts.RequestTimeout)
 	defer ctx.stop()
 	if err := s.opts.Hub.TerminateUser(ctx, c.app.ID, strings.Clone(user)); err != nil {

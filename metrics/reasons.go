@@ -5,28 +5,32 @@ package metrics
 type Drop int
 
 const (
-	DropSlow          Drop = iota // socket refused more than max_pending_bytes (4100)
-	DropPong                      // no sign of life (4201)
-	DropHandshake                 // no upgrade request in time
-	DropBadRequest                // upgrade request malformed or too large
-	DropFraming                   // RFC 6455 violated
-	DropTooBig                    // message above max_message_bytes (1009)
-	DropUTF8                      // text that is not UTF-8 (1007)
-	DropFileLimit                 // no file descriptor left
-	DropPanic                     // a message (4200) or request (500) made the server panic
-	DropRefused                   // connection refused with a 40xx code
-	DropClientEvents              // client events refused: rate (4301)
-	DropClientBacklog             // client events refused: mailbox full (4301)
-	DropPublish                   // publishes refused: mailbox full (503)
-	DropDrain                     // closed because the node stops (4200)
-	DropDetached                  // closed because the node is cut off from what it shares with others (4200)
-	DropEventQuota                // API requests refused: events per second (403)
-	DropReadQuota                 // API requests refused: read requests per second (403)
-	DropCache                     // last events dropped before their time: cache.max_bytes
-	DropApp                       // connections closed because their app was removed (4001) or disabled (4003)
-	DropTLS                       // TLS was agreed on, and the handshake failed
-	DropPlain                     // plain connections to the TLS port
-	DropProxy                     // a trusted proxy sent no valid PROXY header
+	DropSlow           Drop = iota // socket refused more than max_pending_bytes (4100)
+	DropPong                       // no sign of life (4201)
+	DropHandshake                  // no upgrade request in time
+	DropBadRequest                 // upgrade request malformed or too large
+	DropFraming                    // RFC 6455 violated
+	DropTooBig                     // message above max_message_bytes (1009)
+	DropUTF8                       // text that is not UTF-8 (1007)
+	DropFileLimit                  // no file descriptor left
+	DropPanic                      // a message (4200) or request (500) made the server panic
+	DropRefused                    // connection refused with a 40xx code
+	DropClientEvents               // client events refused: rate (4301)
+	DropClientBacklog              // client events refused: mailbox full (4301)
+	DropPublish                    // publishes refused: mailbox full (503)
+	DropDrain                      // closed because the node stops (4200)
+	DropDetached                   // closed because the node is cut off from what it shares with others (4200)
+	DropEventQuota                 // API requests refused: events per second (403)
+	DropReadQuota                  // API requests refused: read requests per second (403)
+	DropCache                      // last events dropped before their time: cache.max_bytes
+	DropApp                        // connections closed because their app was removed (4001) or disabled (4003)
+	DropTLS                        // TLS was agreed on, and the handshake failed
+	DropPlain                      // plain connections to the TLS port
+	DropProxy                      // a trusted proxy sent no valid PROXY header
+	DropAddress                    // connections refused: those of one address (4100)
+	DropAddressRate                // connections refused: new ones of one address per second (4100)
+	DropConnectionRate             // connections refused: new ones per second (4100)
+	DropMessageRate                // connections not read from for a while: messages per second
 	dropCount
 )
 
@@ -34,6 +38,7 @@ var dropNames = [dropCount]string{
 	"slow", "pong_timeout", "handshake_timeout", "bad_request", "framing", "too_big", "invalid_utf8",
 	"file_limit", "panic", "refused", "client_event_rate", "client_event_backlog", "publish_backlog", "drain", "detached",
 	"event_quota", "read_quota", "cache", "app", "tls", "plain", "proxy_header",
+	"address_connections", "address_rate", "connection_rate", "message_rate",
 }
 
 func (d Drop) String() string { return dropNames[d] }

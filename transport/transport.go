@@ -53,7 +53,8 @@ type Session interface {
 type Handler interface {
 	// Open makes the session of a connection whose upgrade request was well formed.
 	// The upgrade is completed in any case: on an error the transport sends it and
-	// closes (PROTOCOL 1.3), and no session method is called. On success it must
+	// closes (PROTOCOL 1.3), and no session method is called; the handler has counted
+	// why. On success it must
 	// have called c.Send with connection_established.
 	Open(c Conn, h Handshake) (Session, *protocol.Error)
 	// Turn is called once in every turn of the loop, after input and before output,

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dunlin/apps"
+	"dunlin/channels"
 	"dunlin/protocol"
 	"dunlin/transport"
 )
@@ -46,7 +47,8 @@ type ServerConfig struct {
 	MaxPendingBytes  int
 	Compression      CompressionConfig
 	Drain            time.Duration
-	AcceptMemory     int    // percent; 0: no limit
+	AcceptMemory     int // percent; 0: no limit
+	Protection       channels.Protection
 	Handover         string // path of a unix socket; "": none
 	Watch            bool   // reload when a file changes
 	TLS              TLSConfig

@@ -78,6 +78,7 @@ func newProgram(cfg *Config, in *inheritance, level *slog.LevelVar, log *slog.Lo
 		Log:             log,
 		Webhooks:        p.hooks.outbox,
 		ActivityTimeout: cfg.Server.ActivityTimeout,
+		Protection:      cfg.Server.Protection,
 		DetachWindow:    cfg.Server.Drain,
 		AuthorizeWithin: cfg.Server.AuthorizeWithin,
 	})

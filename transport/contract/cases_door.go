@@ -190,7 +190,6 @@ func refused(t *testing.T, listen Listen) {
 	c.switched()
 	bad := protocol.ErrUnknownKey("nobody")
 	c.closing(bad.Code, bad.Reason())
-	n.drops(metrics.DropRefused, 1)
 	if got := n.metrics.Connections(); got != 0 {
 		t.Errorf("%d connections counted", got)
 	}

@@ -121,7 +121,6 @@ func (l *loop) upgrade(c *conn, request, rest []byte) {
 	l.o.Proxies.Introduce(&h, l.peer(c))
 	session, bad := l.handler.Open(c, h)
 	if bad != nil {
-		l.count.Drop(metrics.DropRefused)
 		c.close(bad, nil)
 		return
 	}

@@ -196,7 +196,6 @@ func (c *conn) open(p *post) {
 		s, bad = c.loop.handler.Open(c, p.h)
 	}
 	if bad != nil {
-		c.loop.count.Drop(metrics.DropRefused)
 		c.close(bad, nil)
 		return
 	}
