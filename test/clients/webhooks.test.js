@@ -151,4 +151,17 @@ describe('the Node server SDK takes webhooks', () => {
     assert.equal(sdk.webhook(request).isValid(), true)
     assert.equal(sdk.webhook({ ...request, rawBody: request.rawBody.replace('forged', 'xxxxxx') }).isValid(), false)
   })
+
+  test('while the secret is changed, the oldest signs, and who has both takes it (PROTOCOL 6.2)', async (t) => {
+    const changing = newApp('changing', { secret: undefined, webhooks: [{ url: consumer.url, event_types: ['channel_occupied'] }] })
+    changing.settings.secrets = ['the-new-secret', changing.secret]
+    const other = await new Server(changing).start()
+    t.after(() => other.stop())
+    await subscribed(newClient(t, other, changing), 'room')
+    const request = await consumer.requests.until('channel_occupied', ({ headers }) => headers['x-pusher-key'] === changing.key)
+    assert.equal(newSDK(other, changing).webhook(request).isValid(), true)
+    const renewed = new Channels({ appId: changing.id, key: changing.key, secret: 'the-new-secret', host: '127.0.0.1' })
+    assert.equal(renewed.webhook(request).isValid(), false)
+    assert.equal(renewed.webhook(request).isValid({ key: changing.key, secret: changing.secret }), true)
+  })
 })
