@@ -209,14 +209,15 @@ func (m *measurement) latency() (err error) {
 	collected := make(chan time.Duration, 1)
 	go func() {
 		began := time.Now()
-		for range m.o.cycles {
+		n := 0
+		for ; n < m.o.cycles || time.Since(began) < m.o.quiet; n++ {
 			runtime.GC()
 		}
-		collected <- time.Since(began)
+		collected <- time.Since(began) / time.Duration(max(n, 1))
 		stop.Store(true)
 	}()
 	m.r.Marking, err = m.paced(stop.Load)
-	m.r.Collect = (<-collected).Seconds() / float64(max(m.o.cycles, 1))
+	m.r.Collect = (<-collected).Seconds()
 	return err
 }
 

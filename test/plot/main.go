@@ -109,6 +109,9 @@ func (p picture) save(dir string) error {
 	if p.log {
 		c.Y.Scale, c.Y.Tick.Marker = plot.LogScale{}, decades{}
 	}
+	if !p.log {
+		c.Y.Tick.Marker = steps{}
+	}
 	c.Add(plotter.NewGrid())
 	c.Legend.Top, c.Legend.Left, c.Legend.Padding = true, true, vg.Points(2)
 	drawn := 0
@@ -160,6 +163,24 @@ func (decades) Ticks(least, most float64) (ticks []plot.Tick) {
 			if t := i * v; t >= least && t <= most {
 				ticks = append(ticks, plot.Tick{Value: t})
 			}
+		}
+	}
+	return ticks
+}
+
+// steps are about five round numbers from 0.
+type steps struct{}
+
+// Ticks implements plot.Ticker.
+func (steps) Ticks(_, most float64) (ticks []plot.Tick) {
+	step := math.Pow(10, math.Floor(math.Log10(most)))
+	for _, part := range []float64{1, 2, 5} {
+		if most/(step/part) >= 4 {
+			step /= part
+			for i := range int(most/step) + 1 {
+				ticks = append(ticks, plot.Tick{Value: float64(i) * step, Label: fmt.Sprintf("%.4g", float64(i)*step)})
+			}
+			return ticks
 		}
 	}
 	return ticks
