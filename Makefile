@@ -30,7 +30,7 @@ build: ## bin/dunlin, static
 bench: ## the Go benchmarks whose names match BENCH (all), each COUNT (1) times
 	@go test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem -count $(or $(COUNT),1) -timeout 60m $(PACKAGES)
 
-bench-webhooks: ## the figures of docs/webhooks.md, one to two minutes
+bench-webhooks: ## the figures of docs/webhooks.md, half a minute
 	go test -run '^$$' -bench 'OneEndpoint|Healthy|Held100k|Queued100k' ./webhooks/deliver ./webhooks/memory 2>/dev/null
 	go test -run '^$$' -bench 'Append|Open100k' ./webhooks/spool
 	go test -run '^$$' -bench Recovery -benchtime 3x ./test/e2e
