@@ -16,7 +16,7 @@ import (
 // begins with their address.
 const childVariable = "DUNLIN_TEST_SERVER"
 
-var servers = map[string]func() error{"limited": limitedServer, "publishing": publishingServer}
+var servers = map[string]func() error{"limited": limitedServer, "publishing": publishingServer, "busy": busyServer}
 
 func TestMain(m *testing.M) {
 	serve, ok := servers[os.Getenv(childVariable)]

@@ -24,8 +24,11 @@ type poller struct {
 	look   func(uintptr) bool
 
 	// Owned by the loop
-	found  int       // what look found
-	timeup time.Time // the deadline that file has
+	found    int       // what look found
+	timeup   time.Time // the deadline that file has
+	yielding bool      // look is to let go of the P, whatever there is
+	parked   bool      // it did
+	slept    time.Time // until when
 
 	wanted   atomic.Bool // a turn is to come: somebody called Wake
 	sleeping atomic.Bool // the bell must be rung
@@ -64,16 +67,30 @@ func (p *poller) open(how Sleep) error {
 		return err
 	}
 	p.raw, err = p.file.SyscallConn()
-	p.look = func(uintptr) bool {
-		p.found = sysEvents(p.ep, p.events)
-		return p.found > 0
-	}
+	p.look = p.lookAround
 	return err
+}
+
+// lookAround takes what has happened. On false the loop's goroutine is parked until
+// something does.
+func (p *poller) lookAround(uintptr) bool {
+	if p.yielding {
+		p.yielding, p.parked = false, true
+		p.ring() // ends the park at once
+		return false
+	}
+	p.found = sysEvents(p.ep, p.events)
+	p.parked = p.parked || p.found == 0
+	return p.found > 0
 }
 
 // wait returns events. It sleeps when there are none, unless more or Wake say
 // that there is work, and at most until a moment that is zero for no limit.
 func (p *poller) wait(more bool, until time.Time) []unix.EpollEvent {
+	if more && p.file != nil && time.Since(p.slept) > yieldAfter {
+		p.yielding = true
+		return p.events[:p.park(until)]
+	}
 	if more || p.wanted.Load() {
 		return p.events[:sysEvents(p.ep, p.events)]
 	}
@@ -90,15 +107,24 @@ func (p *poller) wait(more bool, until time.Time) []unix.EpollEvent {
 	return p.events[:n]
 }
 
+// yieldAfter is for how long a loop with more to do keeps others' sockets from being
+// looked at. The runtime does that when a P has nothing to run, and with as many such
+// loops as Ps that is never: those of the HTTP API would wait for sysmon, which looks
+// around every 10 ms.
+const yieldAfter = time.Millisecond
+
 // park sleeps in Go's netpoller: the runtime's epoll holds ours.
 func (p *poller) park(until time.Time) int {
 	if !until.Equal(p.timeup) {
 		p.timeup = until
 		p.file.SetReadDeadline(until) // of an open file: cannot fail
 	}
-	p.found = 0
+	p.found, p.parked = 0, false
 	if err := p.raw.Read(p.look); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		panic("waiting for events: " + err.Error())
+	}
+	if p.yielding = false; p.parked {
+		p.slept = time.Now()
 	}
 	return p.found
 }
@@ -121,6 +147,10 @@ func (p *poller) wake() {
 	if p.wanted.Load() || p.wanted.Swap(true) || !p.sleeping.Load() {
 		return
 	}
+	p.ring()
+}
+
+func (p *poller) ring() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.bell >= 0 {
