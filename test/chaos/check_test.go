@@ -12,7 +12,7 @@ func check(list []entry) (problems []string) {
 	r := newRecord(list)
 	problems = append(problems, r.odd...)
 	for _, part := range []func(*record) []string{
-		checkClosings, checkViews, checkGhosts, checkOrder, checkDelivery, checkRefusals, checkAnswers, checkWebhooks, checkVacated, checkState,
+		checkClosings, checkViews, checkGhosts, checkRemovals, checkOrder, checkDelivery, checkRefusals, checkAnswers, checkWebhooks, checkVacated, checkState,
 	} {
 		problems = append(problems, part(r)...)
 	}
@@ -121,6 +121,25 @@ func checkGhosts(r *record) (problems []string) {
 			})
 		})
 	}
+	return problems
+}
+
+// checkRemovals: nobody is removed who was there all the time through a node that
+// nothing happened to, whatever happened to Redis, as long as it kept its data.
+func checkRemovals(r *record) (problems []string) {
+	long := (lease + recovery).Microseconds()
+	r.each(func(x *session) {
+		for _, s := range x.changes {
+			if s.kind != removed || r.nodeBroken(x.conn.node, s.at-long, s.at) {
+				continue
+			}
+			r.each(func(y *session) {
+				if y.channel == x.channel && y.user == s.what && y.began < s.at-long && y.to > s.at && !r.nodeBroken(y.conn.node, s.at-long, s.at) {
+					problems = append(problems, r.say(x, "%s was removed at %s and is there by %s on node %d", s.what, r.at(s.at), y.conn.name, y.conn.node))
+				}
+			})
+		}
+	})
 	return problems
 }
 

@@ -136,6 +136,10 @@ func TestCheck(t *testing.T) {
 		"removed and not there": {func(l []entry) []entry {
 			return with(l, 5000, entry{Kind: removed, Conn: "ann.1", Channel: ch, User: "eve"})
 		}, "eve was removed"},
+		"removed and there": {func(l []entry) []entry {
+			l = with(l, 26_000, entry{Kind: removed, Conn: "ann.1", Channel: ch, User: "cy"})
+			return with(l, 26_500, entry{Kind: added, Conn: "ann.1", Channel: ch, User: "cy"})
+		}, "cy was removed at 25s and is there by cy.1 on node 1"},
 		"a ghost, and a wrong view": {func(l []entry) []entry {
 			return without(l, entry{Kind: removed, Conn: "cy.1"})
 		}, "bob was on node 2, which died at 9s, and was not removed"},

@@ -22,6 +22,7 @@ type guest struct {
 	world *world
 	name  string
 	user  string
+	stays bool // in all channels, for as long as it can
 	rng   *rand.Rand
 	lives int
 
@@ -134,7 +135,8 @@ func (g *guest) act(ctx context.Context) {
 	defer cancel()
 	ch := channels[g.rng.IntN(len(channels))]
 	switch i := slices.Index(g.subs, ch); {
-	case g.rng.IntN(25) == 0:
+	case g.stays && i >= 0:
+	case !g.stays && g.rng.IntN(25) == 0:
 		g.world.history.add(entry{Kind: left, Conn: g.as})
 		g.drop()
 	case i >= 0:

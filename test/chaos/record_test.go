@@ -242,6 +242,17 @@ func (r *record) broken(node int, from, to int64, after time.Duration, names ...
 	})
 }
 
+// nodeBroken reports whether something was broken of a node, or Redis lost its data.
+func (r *record) nodeBroken(node int, from, to int64) bool {
+	return slices.ContainsFunc(r.faults, func(b breakage) bool {
+		end := b.to
+		if end != never {
+			end += (lease + recovery).Microseconds()
+		}
+		return (b.node == node || b.name == wipe) && b.from <= to && end >= from
+	})
+}
+
 // lost is when Redis lost its data; never: it did not.
 func (r *record) lost() (from, to int64) {
 	for _, b := range r.faults {

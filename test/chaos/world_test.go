@@ -29,6 +29,7 @@ var channels = []string{"presence-a", "presence-b", "private-a", "room-a", "room
 
 const (
 	guests     = 18
+	residents  = 6 // of these
 	publishers = 3
 )
 
@@ -184,7 +185,7 @@ func (w *world) play(seed uint64, s schedule) {
 	ctx, end := context.WithCancel(context.Background())
 	var all sync.WaitGroup
 	for i := range guests {
-		g := &guest{world: w, name: fmt.Sprint("c", i), user: fmt.Sprint("u", i%(guests/2)), rng: rand.New(rand.NewPCG(seed, uint64(i+1)))}
+		g := &guest{world: w, name: fmt.Sprint("c", i), user: fmt.Sprint("u", i%(guests/2)), stays: i < residents, rng: rand.New(rand.NewPCG(seed, uint64(i+1)))}
 		w.t.Cleanup(func() {
 			if g.conn != nil {
 				g.conn.Drop()
