@@ -6,6 +6,7 @@ import (
 
 	"dunlin/cluster"
 	"dunlin/internal/mailbox"
+	"dunlin/internal/tracing"
 	"dunlin/metrics"
 	"dunlin/protocol"
 )
@@ -35,17 +36,20 @@ func (x *session) clientEvent(m protocol.ClientMessage) *protocol.Error {
 	if sub.user != nil { // from the subscription, never from the frame (PROTOCOL 3.9)
 		userID = sub.user.id
 	}
-	if bad := x.forward(sub, protocol.ChannelEvent(ev.Name, ev.Data, ev.Channel, userID)); bad != nil {
+	trace := x.shard.hub.opts.Tracer.Start("client event", tracing.Server, "")
+	defer trace.End()
+	if bad := x.forward(sub, protocol.ChannelEvent(ev.Name, ev.Data, ev.Channel, userID), trace); bad != nil {
+		trace.Fail(bad.Message)
 		return bad
 	}
-	x.hookClientEvent(sub, ev, userID)
+	x.hookClientEvent(sub, ev, userID, trace)
 	return nil
 }
 
 // forward publishes a client event to all but its sender. While a loop that it is
 // for has no room, the event is refused and the sender not read from. Where the app
 // wants it local first, subscribers of this node get it whatever others can get.
-func (x *session) forward(sub *subscription, f *protocol.Frame) *protocol.Error {
+func (x *session) forward(sub *subscription, f *protocol.Frame, trace *tracing.Span) *protocol.Error {
 	s := x.shard
 	e := sub.entry
 	if x.held(e, (*mailbox.Box[command]).Full) {
@@ -53,7 +57,9 @@ func (x *session) forward(sub *subscription, f *protocol.Frame) *protocol.Error 
 		return protocol.ErrClientEventRate
 	}
 	p := cluster.Publication{
-		Channel: e.key, Message: cluster.Message{Frame: f, Except: x.conn.ID(), At: s.counters.Now()}, Elsewhere: x.app.ClientEventsLocalFirst,
+		Channel:   e.key,
+		Message:   cluster.Message{Frame: f, Except: x.conn.ID(), At: s.counters.Now(), Trace: trace},
+		Elsewhere: x.app.ClientEventsLocalFirst,
 	}
 	taken := s.hub.engine.Offer(p)
 	if !taken {
@@ -61,7 +67,7 @@ func (x *session) forward(sub *subscription, f *protocol.Frame) *protocol.Error 
 	}
 	if p.Elsewhere {
 		e.mu.Lock()
-		s.hub.post(e, f, p.Except, p.At)
+		s.hub.post(e, command{frame: f, except: p.Except, at: p.At}, trace)
 		e.mu.Unlock()
 	} else if !taken {
 		return protocol.ErrClientEventRate

@@ -75,6 +75,6 @@ func (h *Hub) countDue(e *entry) {
 func (h *Hub) tellCount(e *entry) {
 	h.hookCount(e.key, e.counter.count)
 	if e.mask != 0 {
-		h.post(e, protocol.SubscriptionCount(e.key.Name, e.counter.count), protocol.SocketID{}, 0)
+		h.post(e, command{frame: protocol.SubscriptionCount(e.key.Name, e.counter.count)}, nil)
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"dunlin/cluster"
 	"dunlin/internal/mailbox"
+	"dunlin/internal/tracing"
 	"dunlin/metrics"
 	"dunlin/protocol"
 )
@@ -81,17 +82,21 @@ func (h *Hub) Event(ch protocol.ChannelKey, m cluster.Message) {
 	if m.At == 0 {
 		m.At = h.counters.Now()
 	}
-	h.post(e, m.Frame, m.Except, m.At)
+	h.post(e, command{frame: m.Frame, except: m.Except, at: m.At}, m.Trace)
 	e.mu.Unlock()
 }
 
-// post gives a frame the channel's next serial and puts it into the mailbox of
-// every loop with subscribers. The entry is locked, which is the one order of its
-// messages. at is when an event was published, 0 for what is no event.
-func (h *Hub) post(e *entry, f *protocol.Frame, except protocol.SocketID, at int64) {
+// post gives a command with a frame the channel's next serial and puts it into the
+// mailbox of every loop with subscribers. The entry is locked, which is the one order
+// of its messages. The fan-out on each loop is part of trace.
+func (h *Hub) post(e *entry, c command, trace *tracing.Span) {
 	e.serial++
-	c := command{entry: e, frame: f, serial: e.serial, except: except, at: at}
+	c.entry, c.serial = e, e.serial
 	for m := e.mask; m != 0; m &= m - 1 {
-		h.shards[bits.TrailingZeros64(m)].post(c, frameWeight(f))
+		s := h.shards[bits.TrailingZeros64(m)]
+		if trace != nil {
+			c.trace = s.traced(trace, e)
+		}
+		s.post(c, frameWeight(c.frame))
 	}
 }

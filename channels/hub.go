@@ -34,6 +34,7 @@ import (
 	"dunlin/cluster"
 	"dunlin/internal/addrlimit"
 	"dunlin/internal/lograte"
+	"dunlin/internal/tracing"
 	"dunlin/metrics"
 	"dunlin/protocol"
 	"dunlin/transport"
@@ -53,6 +54,7 @@ type Options struct {
 	AuthorizeWithin time.Duration    // where an app wants authorized connections; 0: 30 s
 	DetachWindow    time.Duration    // over which clients are sent away when the node is cut off
 	Protection      Protection
+	Tracer          *tracing.Tracer  // nil: nothing is traced
 	Now             func() time.Time // nil: time.Now
 }
 

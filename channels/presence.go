@@ -93,8 +93,8 @@ func (h *Hub) postChange(e *entry, m protocol.Member, added bool) {
 		return
 	}
 	if added {
-		h.post(e, protocol.MemberAdded(e.key.Name, m), protocol.SocketID{}, 0)
+		h.post(e, command{frame: protocol.MemberAdded(e.key.Name, m)}, nil)
 	} else {
-		h.post(e, protocol.MemberRemoved(e.key.Name, m.ID), protocol.SocketID{}, 0)
+		h.post(e, command{frame: protocol.MemberRemoved(e.key.Name, m.ID)}, nil)
 	}
 }

@@ -1,6 +1,7 @@
 package channels
 
 import (
+	"dunlin/internal/tracing"
 	"dunlin/metrics"
 	"dunlin/protocol"
 	"dunlin/transport"
@@ -35,8 +36,9 @@ type fanout struct {
 	serial uint64
 	except protocol.SocketID
 	at     int64 // when it was published; 0: it is no event
-	next   int   // index in subs
-	end    int   // subscribers that came later have no claim to it
+	trace  *tracing.Span
+	next   int // index in subs
+	end    int // subscribers that came later have no claim to it
 }
 
 func (r *room) add(sub *subscription) {
@@ -99,7 +101,7 @@ func (r *room) begin(c *command) {
 		clear(r.fanouts[n:])
 		r.fanouts, r.head = r.fanouts[:n], 0
 	}
-	r.fanouts = append(r.fanouts, fanout{frame: c.frame, serial: c.serial, except: c.except, at: c.at, end: len(r.subs)})
+	r.fanouts = append(r.fanouts, fanout{frame: c.frame, serial: c.serial, except: c.except, at: c.at, trace: c.trace, end: len(r.subs)})
 }
 
 // stepBytes is what a subscriber is given in one step. More would save no writes,
@@ -124,9 +126,7 @@ func (r *room) step(budget int, count *metrics.Loop) (visited, weight int) {
 		}
 		if f.next == f.end && i == r.head {
 			weight += frameWeight(f.frame)
-			if f.at > 0 {
-				count.Fanned(f.at)
-			}
+			f.done(count)
 			f.frame = nil
 			r.head++
 			continue // those behind it may go as far as it did
@@ -136,6 +136,18 @@ func (r *room) step(budget int, count *metrics.Loop) (visited, weight int) {
 		r.finish()
 	}
 	return max(visited, 1), weight
+}
+
+// done measures a fan-out whose last frames leave at the end of the turn.
+func (f *fanout) done(count *metrics.Loop) {
+	if f.at > 0 {
+		count.Fanned(f.at)
+	}
+	if f.trace != nil {
+		f.trace.Set("dunlin.subscribers", f.end)
+		count.AfterWrite(f.trace.End)
+		f.trace = nil
+	}
 }
 
 // deliver returns to how many subscribers it sent the frame.
@@ -173,6 +185,7 @@ func (r *room) finish() {
 func (r *room) abandon() (weight int) {
 	for i := r.head; i < len(r.fanouts); i++ {
 		weight += frameWeight(r.fanouts[i].frame)
+		r.fanouts[i].trace.End()
 	}
 	r.fanouts, r.head = nil, 0
 	return weight

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"dunlin/internal/mailbox"
+	"dunlin/internal/tracing"
 	"dunlin/metrics"
 	"dunlin/protocol"
 	"dunlin/transport"
@@ -39,7 +40,8 @@ type command struct {
 	entry  *entry
 	serial uint64
 	except protocol.SocketID
-	at     int64  // when it was published; 0: it is no event
+	at     int64 // when it was published; 0: it is no event
+	trace  *tracing.Span
 	do     func() // nil: a frame
 }
 
@@ -92,6 +94,7 @@ func (s *Shard) run(c *command) {
 	r := s.rooms[c.entry]
 	if r == nil { // the last subscriber left meanwhile
 		s.box.Release(frameWeight(c.frame))
+		c.trace.End()
 		return
 	}
 	r.begin(c)
@@ -99,6 +102,15 @@ func (s *Shard) run(c *command) {
 		r.queued = true
 		s.busy = append(s.busy, r)
 	}
+}
+
+// traced begins the span of a fan-out on this loop.
+func (s *Shard) traced(trace *tracing.Span, e *entry) *tracing.Span {
+	span := trace.Child("fan-out")
+	span.Set("dunlin.app", e.key.App)
+	span.Set("dunlin.channel", e.key.Name)
+	span.Set("dunlin.loop", s.index)
+	return span
 }
 
 // fanOut serves the rooms with unfinished fan-outs, each once, until the turn's

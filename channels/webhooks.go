@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"dunlin/internal/tracing"
 	"dunlin/protocol"
 	"dunlin/webhooks"
 )
@@ -13,14 +14,14 @@ import (
 // Who comes and goes the engine tells.
 
 // hookClientEvent tells of a client event that was taken (PROTOCOL 6.14).
-func (x *session) hookClientEvent(sub *subscription, ev protocol.ClientEvent, userID string) {
+func (x *session) hookClientEvent(sub *subscription, ev protocol.ClientEvent, userID string, trace *tracing.Span) {
 	h := x.shard.hub
 	if h.opts.Webhooks == nil || !x.app.Hears(protocol.HookClientEvent, ev.Channel) {
 		return
 	}
 	h.opts.Webhooks.Post(webhooks.Event{
 		App: x.app.ID, Name: protocol.HookClientEvent, Channel: sub.entry.key.Name, User: userID,
-		ClientEvent: ev.Name, Data: ev.Data, SocketID: x.conn.ID().String(), At: h.opts.Now(),
+		ClientEvent: ev.Name, Data: ev.Data, SocketID: x.conn.ID().String(), At: h.opts.Now(), Trace: trace.Header(),
 	})
 }
 

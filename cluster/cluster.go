@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"dunlin/internal/tracing"
 	"dunlin/protocol"
 )
 
@@ -47,6 +48,7 @@ type Message struct {
 	Except protocol.SocketID // this connection, on whichever node, does not get it
 	Keep   time.Duration     // it is its channel's last event for so long (PROTOCOL 2.43); 0: it is not
 	At     int64             // when it was published, to measure by on the node that did; other nodes get 0
+	Trace  *tracing.Span     // that it is part of; nil: of none. Other nodes get none
 }
 
 // Publication is an event to be published.

@@ -79,7 +79,7 @@ func (s *Server) publishBatch(c *call, list []cluster.Publication, asked []bool)
 	if len(list) == 0 {
 		return answerEmpty(c)
 	}
-	receipts, err := s.publish(c.app, list)
+	receipts, err := s.publish(c, list)
 	if err != nil {
 		return err
 	}

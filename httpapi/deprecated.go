@@ -30,7 +30,7 @@ func (s *Server) postChannelEvents(c *call) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.publish(c.app, []cluster.Publication{s.publication(c.app, &e, ch.Name)}); err != nil {
+	if _, err := s.publish(c, []cluster.Publication{s.publication(c.app, &e, ch.Name)}); err != nil {
 		return err
 	}
 	c.ctx.SetStatusCode(fasthttp.StatusAccepted)

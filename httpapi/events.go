@@ -125,7 +125,7 @@ func (s *Server) postEvents(c *call) error {
 	if err != nil {
 		return err
 	}
-	receipts, err := s.publish(c.app, list)
+	receipts, err := s.publish(c, list)
 	if err != nil {
 		return err
 	}
@@ -199,15 +199,20 @@ func (s *Server) publication(app *apps.App, e *event, channel string) cluster.Pu
 }
 
 // publish publishes what an app may publish now, all or none of it.
-func (s *Server) publish(app *apps.App, list []cluster.Publication) ([]cluster.Receipt, error) {
-	if err := s.admitEvents(app, len(list)); err != nil {
+func (s *Server) publish(c *call, list []cluster.Publication) ([]cluster.Receipt, error) {
+	if err := s.admitEvents(c.app, len(list)); err != nil {
 		return nil, err
+	}
+	if c.trace != nil {
+		for i := range list {
+			list[i].Trace = c.trace
+		}
 	}
 	ctx := within(s.opts.RequestTimeout)
 	defer ctx.stop()
 	receipts, err := s.opts.Hub.Publish(ctx, list)
 	if err == nil {
-		s.published(app, list)
+		s.published(c.app, list)
 	}
 	return receipts, err
 }

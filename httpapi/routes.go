@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dunlin/apps"
+	"dunlin/internal/tracing"
 	"dunlin/metrics"
 
 	"github.com/valyala/fasthttp"
@@ -112,7 +113,8 @@ type call struct {
 	app      *apps.App // of routes with auth
 	admitted bool      // app has signed
 	query    query
-	route    *route // nil: none matches
+	route    *route        // nil: none matches
+	trace    *tracing.Span // of a request that changes something
 
 	scratch []byte // what was signed, then the answer
 }
@@ -200,6 +202,9 @@ func (s *Server) answered(c *call, began int64) {
 		counts = c.route.counts
 	}
 	counts.Answered(c.ctx.Response.StatusCode(), time.Duration(s.opts.Counters.Now()-began))
+	if c.trace != nil {
+		c.endTrace()
+	}
 	if c.admitted {
 		of := s.quotas.of(c.app.ID).counts
 		of.Requests.Add(1, uint64(len(c.ctx.PostBody())))
@@ -230,10 +235,32 @@ func (s *Server) enter(c *call, r *route) error {
 	if r.auth == nil {
 		return nil
 	}
-	if err := r.auth(s, c); err != nil || !r.reads {
+	if err := r.auth(s, c); err != nil {
 		return err
 	}
-	return s.admitRead(c.app)
+	if r.reads {
+		return s.admitRead(c.app)
+	}
+	if s.opts.Tracer != nil {
+		s.traced(c, r)
+	}
+	return nil
+}
+
+// traced begins the span of a request, or goes on with the trace that its sender
+// has begun.
+func (s *Server) traced(c *call, r *route) {
+	c.trace = s.opts.Tracer.Start(r.method+" "+r.path, tracing.Server, string(c.ctx.Request.Header.Peek(tracing.HeaderName)))
+	c.trace.Set("dunlin.app", c.app.ID)
+}
+
+func (c *call) endTrace() {
+	status := c.ctx.Response.StatusCode()
+	c.trace.Set("http.response.status_code", status)
+	if status >= fasthttp.StatusInternalServerError {
+		c.trace.Fail(fasthttp.StatusMessage(status))
+	}
+	c.trace.End()
 }
 
 // notRouted tells a wrong path from a wrong method (RFC 9110 §15.5.6).

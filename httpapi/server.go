@@ -22,6 +22,7 @@ import (
 	"dunlin/apps"
 	"dunlin/channels"
 	"dunlin/internal/lograte"
+	"dunlin/internal/tracing"
 	"dunlin/metrics"
 	"dunlin/transport"
 
@@ -56,6 +57,7 @@ type Options struct {
 
 	Log      *slog.Logger     // nil: nothing is logged
 	Now      func() time.Time // nil: time.Now
+	Tracer   *tracing.Tracer  // nil: nothing is traced
 	Counters *metrics.Set     // nil: nothing is counted
 }
 

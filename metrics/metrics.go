@@ -28,6 +28,7 @@ type Loop struct {
 	refusals      [refusalCount]atomic.Uint64
 	start         time.Time // of the Set. Static after construction
 	fanned        []int64   // Owned by the loop: see Fanned
+	after         []func()  // Owned by the loop: see AfterWrite
 	_             [64]byte
 }
 
@@ -75,10 +76,21 @@ func (l *Loop) Fanned(published int64) {
 	}
 }
 
+// AfterWrite has f called by Written, for the few events that are traced. The loop's
+// goroutine only.
+func (l *Loop) AfterWrite(f func()) { l.after = append(l.after, f) }
+
 // Written says that what was handed over in this turn is written. It measures, with
 // one look at the clock, the time that each event of Fanned took. The loop's
 // goroutine only.
 func (l *Loop) Written() {
+	if len(l.after) > 0 {
+		for _, f := range l.after {
+			f()
+		}
+		clear(l.after)
+		l.after = l.after[:0]
+	}
 	if len(l.fanned) == 0 {
 		return
 	}

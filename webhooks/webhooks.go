@@ -27,6 +27,7 @@ type Event struct {
 	SocketID    string                 `json:"socket,omitempty"` // of client_event
 	Count       int                    `json:"count,omitempty"`  // of subscription_count
 	At          time.Time              `json:"at"`               // when it happened
+	Trace       string                 `json:"trace,omitempty"`  // that led to it, as a traceparent header
 	Only        []string               `json:"only,omitempty"`   // ids of the endpoints it is for; none: all that want it
 }
 
@@ -36,7 +37,7 @@ const eventOverhead = 400
 
 // Size is about how many bytes of memory an event takes.
 func (e *Event) Size() int {
-	n := eventOverhead + len(e.ID) + len(e.Channel) + len(e.User) + len(e.ClientEvent) + len(e.Data) + len(e.SocketID)
+	n := eventOverhead + len(e.ID) + len(e.Channel) + len(e.User) + len(e.ClientEvent) + len(e.Data) + len(e.SocketID) + len(e.Trace)
 	for _, id := range e.Only {
 		n += len(id) + 16
 	}

@@ -25,6 +25,7 @@ type Config struct {
 	Webhooks WebhooksConfig
 	Cache    CacheConfig
 	Log      LogConfig
+	Tracing  TracingConfig
 	Apps     []*apps.App
 
 	Warnings []string // for the operator; nothing that stops the start
@@ -110,6 +111,12 @@ type WebhooksConfig struct {
 type CacheConfig struct {
 	TTL      time.Duration
 	MaxBytes int
+}
+
+// TracingConfig says where traces go.
+type TracingConfig struct {
+	Endpoint string // of an OTLP collector; "": nothing is traced
+	OneIn    int
 }
 
 // LogConfig is how the server logs.

@@ -228,6 +228,8 @@ var (
 		"1 to 64 of the characters A-Z a-z 0-9 _ . : -")
 	metricPrefix = matching(`([a-zA-Z_][a-zA-Z0-9_]{0,63})?`, "text",
 		"empty, or 1 to 64 of the characters A-Z a-z 0-9 _ that do not begin with a digit")
+	collectorURL = matching(`(https?://[^\s/?#@]+(/[^\s?#]*)?)?`, "URL",
+		"empty, or a URL that begins with http:// or https://, without user and query")
 	pathPrefix = matching(`(/[A-Za-z0-9_.~-]+)*`, "path",
 		`empty, or a path such as /ws that does not end in "/"`)
 )

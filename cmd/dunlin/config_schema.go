@@ -182,6 +182,13 @@ var serverTable = newTable("DUNLIN_", []string{"apps"},
 	set("log.format", oneOf("auto", "text", "json"), "auto",
 		"`auto` is `text` on a terminal and `json` elsewhere.",
 		func(c *Config) *string { return &c.Log.Format }),
+
+	set("tracing.endpoint", collectorURL, `""`,
+		"An OpenTelemetry collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`, for traces of events: their request or message, fan-out and webhooks. Empty: nothing is traced.",
+		func(c *Config) *string { return &c.Tracing.Endpoint }),
+	set("tracing.one_in", number(1, 1_000_000_000), "100",
+		"Of so many events one is traced. Those of requests with a `traceparent` header are traced when that says so.",
+		func(c *Config) *int { return &c.Tracing.OneIn }),
 )
 
 // appDraft is an app while it is read.

@@ -69,9 +69,10 @@ func TestDefaults(t *testing.T) {
 			Queue: "memory", Path: "dunlin-webhooks.db", Timeout: 4 * time.Second, GiveUpAfter: 5 * time.Minute, Flush: 5 * time.Second,
 			AllowPrivateTargets: true,
 		},
-		Cache: CacheConfig{TTL: 30 * time.Minute, MaxBytes: 64 << 20},
-		Log:   LogConfig{Level: "info", Format: "auto"},
-		Apps:  []*apps.App{{ID: "a", Key: "k", Enabled: true, SubscriptionErrors: true, Limits: apps.DefaultLimits()}},
+		Cache:   CacheConfig{TTL: 30 * time.Minute, MaxBytes: 64 << 20},
+		Log:     LogConfig{Level: "info", Format: "auto"},
+		Tracing: TracingConfig{OneIn: 100},
+		Apps:    []*apps.App{{ID: "a", Key: "k", Enabled: true, SubscriptionErrors: true, Limits: apps.DefaultLimits()}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v %+v\nwant %+v %+v", got, got.Apps[0], want, want.Apps[0])

@@ -252,7 +252,7 @@ func TestLeftInMemory(t *testing.T) {
 		if b.Queued != round {
 			t.Errorf("round %d: %d are back", round, b.Queued)
 		}
-		h.start(registry)
+		h.start(registry, nil)
 		h.outbox.Post(webhooks.Event{App: "a", Name: protocol.HookOccupied, Channel: fmt.Sprint(round), At: time.Now()})
 		if err := h.stop(); err != nil {
 			t.Fatal(err)
@@ -282,7 +282,7 @@ func TestNowhereToKeep(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h.start(apps.NewRegistry(&apps.App{ID: "a", Key: "k", Webhooks: c.hooks}))
+		h.start(apps.NewRegistry(&apps.App{ID: "a", Key: "k", Webhooks: c.hooks}), nil)
 		if err := h.stop(); err != nil {
 			t.Error(err)
 		}

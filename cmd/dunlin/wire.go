@@ -15,6 +15,7 @@ import (
 	"dunlin/cluster"
 	"dunlin/httpapi"
 	"dunlin/internal/redis"
+	"dunlin/internal/tracing"
 	"dunlin/metrics"
 	"dunlin/ops"
 	"dunlin/transport"
@@ -28,7 +29,8 @@ type Program struct {
 	cfg      *Config
 	in       *inheritance
 	log      *slog.Logger
-	level    *slog.LevelVar // of log
+	level    *slog.LevelVar  // of log
+	tracer   *tracing.Tracer // nil: nothing is traced
 	counters *metrics.Set
 	reloads  *metrics.Reloads
 	apps     *apps.Registry
@@ -53,8 +55,9 @@ func newProgram(cfg *Config, in *inheritance, level *slog.LevelVar, log *slog.Lo
 	if p.listen == nil {
 		return nil, fmt.Errorf("transport %q is not available on this system", cfg.Server.Transport)
 	}
-	p.counters.NameApps(cfg.Ops.MetricsApps, appIDs(cfg.Apps)...)
 	node := redis.NodeName()
+	p.tracer = newTracer(cfg.Tracing, node, log)
+	p.counters.NameApps(cfg.Ops.MetricsApps, appIDs(cfg.Apps)...)
 	shared, err := newSharedQueue(cfg, node, log)
 	if err != nil {
 		return nil, err
@@ -79,6 +82,7 @@ func newProgram(cfg *Config, in *inheritance, level *slog.LevelVar, log *slog.Lo
 		Webhooks:        p.hooks.outbox,
 		ActivityTimeout: cfg.Server.ActivityTimeout,
 		Protection:      cfg.Server.Protection,
+		Tracer:          p.tracer,
 		DetachWindow:    cfg.Server.Drain,
 		AuthorizeWithin: cfg.Server.AuthorizeWithin,
 	})
@@ -90,6 +94,7 @@ func newProgram(cfg *Config, in *inheritance, level *slog.LevelVar, log *slog.Lo
 		CacheTTL:        cfg.Cache.TTL,
 		Proxies:         cfg.Server.Proxies,
 		Adopt:           func(nc net.Conn, request []byte) error { return p.sockets.Adopt(nc, request) },
+		Tracer:          p.tracer,
 		Accept:          func() error { return memoryLow(cfg.Server.AcceptMemory) },
 		Log:             log,
 		Counters:        p.counters,
@@ -99,7 +104,7 @@ func newProgram(cfg *Config, in *inheritance, level *slog.LevelVar, log *slog.Lo
 
 // Start binds every address and returns when the server listens.
 func (p *Program) Start() error {
-	p.hooks.start(p.apps)
+	p.hooks.start(p.apps, p.tracer)
 	if err := p.engine.Start(p.hub); err != nil {
 		return errors.Join(fmt.Errorf("starting the engine: %w", err), p.hooks.stop())
 	}
@@ -290,7 +295,7 @@ func (p *Program) Wait(ctx context.Context) error {
 	}
 	p.sockets.Close()
 	p.closeOps()
-	err = errors.Join(err, cut, p.engine.Close(), p.hooks.stop())
+	err = errors.Join(err, cut, p.engine.Close(), p.hooks.stop(), p.endTraces())
 	if p.office != nil {
 		p.office.close()
 	}

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"sync/atomic"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"dunlin/apps"
@@ -30,6 +28,7 @@ func (p *Program) figures() []prometheus.Collector {
 			return 1
 		}),
 	}
+	list = append(list, tracingFigures(p.tracer)...)
 	switch e := p.engine.(type) {
 	case *memory.Engine:
 		list = append(list, memoryFigures(e)...)
@@ -54,19 +53,19 @@ func memoryFigures(e *memory.Engine) []prometheus.Collector {
 func redisFigures(e *redis.Engine) []prometheus.Collector {
 	s := e.Stats()
 	list := []prometheus.Collector{
-		counter("engine_batches_total", "Batches of this node's state sent to Redis.", nil, &s.Batches),
-		counter("engine_operations_total", "Operations in these batches.", nil, &s.Operations),
-		counter("engine_published_total", "Events that Redis has taken from this node.", nil, &s.Published),
-		counter("engine_unpublished_total", "Events that Redis did not take; their publishers were told.", nil, &s.Unpublished),
-		counter("engine_reconnects_total", "Subscribing connections to Redis made anew.", nil, &s.Reconnects),
-		counter("engine_reaped_channels_total", "Channels that this node took from dead nodes.", nil, &s.Reaped),
-		counter("engine_presence_gaps_total", "Gaps in the changes of presence channels; their rosters were read anew.", nil, &s.Gaps),
-		counter("engine_dropped_events_total", "Events lost between Redis and the node.", prometheus.Labels{"direction": "in"}, &s.DroppedIn),
-		counter("engine_dropped_events_total", "Events lost between Redis and the node.", prometheus.Labels{"direction": "out"}, &s.DroppedOut),
+		counter("engine_batches_total", "Batches of this node's state sent to Redis.", nil, s.Batches.Load),
+		counter("engine_operations_total", "Operations in these batches.", nil, s.Operations.Load),
+		counter("engine_published_total", "Events that Redis has taken from this node.", nil, s.Published.Load),
+		counter("engine_unpublished_total", "Events that Redis did not take; their publishers were told.", nil, s.Unpublished.Load),
+		counter("engine_reconnects_total", "Subscribing connections to Redis made anew.", nil, s.Reconnects.Load),
+		counter("engine_reaped_channels_total", "Channels that this node took from dead nodes.", nil, s.Reaped.Load),
+		counter("engine_presence_gaps_total", "Gaps in the changes of presence channels; their rosters were read anew.", nil, s.Gaps.Load),
+		counter("engine_dropped_events_total", "Events lost between Redis and the node.", prometheus.Labels{"direction": "in"}, s.DroppedIn.Load),
+		counter("engine_dropped_events_total", "Events lost between Redis and the node.", prometheus.Labels{"direction": "out"}, s.DroppedOut.Load),
 	}
 	for i, reason := range redis.RejoinReasons() {
 		list = append(list, counter("engine_rejoins_total", "Times that the node made itself known to Redis, by reason.",
-			prometheus.Labels{"reason": reason}, &s.Rejoins[i]))
+			prometheus.Labels{"reason": reason}, s.Rejoins[i].Load))
 	}
 	return list
 }
@@ -75,7 +74,7 @@ func gauge(name, help string, labels prometheus.Labels, read func() float64) pro
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "dunlin_" + name, Help: help, ConstLabels: labels}, read)
 }
 
-func counter(name, help string, labels prometheus.Labels, n *atomic.Uint64) prometheus.Collector {
+func counter(name, help string, labels prometheus.Labels, read func() uint64) prometheus.Collector {
 	return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "dunlin_" + name, Help: help, ConstLabels: labels},
-		func() float64 { return float64(n.Load()) })
+		func() float64 { return float64(read()) })
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"dunlin/apps"
+	"dunlin/internal/tracing"
 	"dunlin/metrics"
 	"dunlin/ops"
 	"dunlin/webhooks"
@@ -115,7 +116,7 @@ func (h *hookParts) openMemory() (webhooks.Queue, error) {
 }
 
 // start begins to deliver.
-func (h *hookParts) start(registry *apps.Registry) {
+func (h *hookParts) start(registry *apps.Registry, tracer *tracing.Tracer) {
 	if err := h.keepable(registry); err != nil {
 		h.log.Warn("webhooks that can not be delivered before a stop will be lost", "file", h.cfg.Path, "error", err)
 	}
@@ -125,6 +126,7 @@ func (h *hookParts) start(registry *apps.Registry) {
 		Retry:        deliver.Schedule{GiveUp: h.cfg.GiveUpAfter},
 		AllowPrivate: h.cfg.AllowPrivateTargets,
 		Agent:        "dunlin/" + version,
+		Tracer:       tracer,
 	})
 }
 

@@ -35,6 +35,7 @@ func (p Package) name() string { return strings.TrimPrefix(p.ImportPath, module)
 // Floors, from below. Packages that nothing may import stand on the roof.
 const (
 	ground    = 0
+	tools     = 5 // what needs something on the ground
 	contracts = 10
 	framing   = 15 // what the implementations of one contract share
 	workers   = 20
@@ -47,7 +48,7 @@ const (
 // floors says on which floor a package stands. A name that ends in "/" is all
 // packages below it that are not named.
 var floors = map[string]int{
-	"protocol": ground, "metrics": ground, "internal/mailbox": ground, "internal/handover": ground, "internal/lograte": ground, "internal/addrlimit": ground,
+	"protocol": ground, "metrics": ground, "internal/mailbox": ground, "internal/handover": ground, "internal/lograte": ground, "internal/addrlimit": ground, "internal/tracing": tools,
 	"transport": contracts, "cluster": contracts, "webhooks": contracts, "apps": contracts,
 	"transport/wire": framing, "internal/redis": framing, "webhooks/ledger": framing,
 	"transport/": workers, "cluster/": workers, "webhooks/": workers, "apps/": workers, "internal/client": workers,
@@ -106,6 +107,8 @@ var mandates = []mandate{
 		"what draws pictures only in test/plot"},
 	{[]string{"go.etcd.io/bbolt"}, []string{"webhooks/spool"},
 		"the embedded store only in webhooks/spool"},
+	{[]string{"go.opentelemetry.io/"}, []string{"internal/tracing"},
+		"OpenTelemetry only in internal/tracing"},
 }
 
 func (m mandate) allows(name string) bool {

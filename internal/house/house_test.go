@@ -152,6 +152,7 @@ func TestImportRules(t *testing.T) {
 		{"internal/load", "github.com/schollz/progressbar/v3", mandates[6].rule},
 		{"test/million", "gonum.org/v1/plot", mandates[7].rule},
 		{"webhooks/memory", "go.etcd.io/bbolt", mandates[8].rule},
+		{"channels", "go.opentelemetry.io/otel", mandates[9].rule},
 		{"internal/load", "dunlin/transport/epoll", ruleContracts},
 	} {
 		got := CheckImports([]Package{{ImportPath: module + c.from, Imports: []string{c.to}}})

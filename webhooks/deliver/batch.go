@@ -3,6 +3,7 @@ package deliver
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ type batch struct {
 	body     []byte // made once (PROTOCOL 6.5)
 	delivery string
 	ids      string
+	traces   []string // that led to its events, as traceparent headers
 	attempts int
 	blocks   bool      // what follows in its channels stays behind it
 	failed   time.Time // the last attempt
@@ -46,6 +48,9 @@ func (b *batch) fill(endpoint string) {
 	ids := make([]string, len(b.parcels))
 	for i, p := range b.parcels {
 		events[i], ids[i] = p.event, p.event.ID
+		if t := p.event.Trace; t != "" && !slices.Contains(b.traces, t) {
+			b.traces = append(b.traces, t)
+		}
 	}
 	b.body = webhooks.Body(events)
 	b.ids = strings.Join(ids, ",")

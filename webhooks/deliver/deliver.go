@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"dunlin/apps"
+	"dunlin/internal/tracing"
 	"dunlin/metrics"
 	"dunlin/webhooks"
 )
@@ -34,14 +35,15 @@ type Options struct {
 	Apps         *apps.Registry
 	Counters     *metrics.Webhooks
 	Log          *slog.Logger
-	Timeout      time.Duration // of a request, from connecting to the end of the answer; 0: 4 s
-	Retry        Schedule      // 0: from 1 s to 60 s. GiveUp has no default
-	ProbeEvery   time.Duration // while an endpoint's circuit is open; 0: 10 s
-	AllowPrivate bool          // endpoints may have private addresses
-	MaxHeld      int           // events that are held; 0: 80,000
-	MaxHeldBytes int           // 0: 48 MiB
-	TLS          *tls.Config   // nil: the system's roots
-	Agent        string        // User-Agent
+	Timeout      time.Duration   // of a request, from connecting to the end of the answer; 0: 4 s
+	Retry        Schedule        // 0: from 1 s to 60 s. GiveUp has no default
+	ProbeEvery   time.Duration   // while an endpoint's circuit is open; 0: 10 s
+	AllowPrivate bool            // endpoints may have private addresses
+	MaxHeld      int             // events that are held; 0: 80,000
+	MaxHeldBytes int             // 0: 48 MiB
+	TLS          *tls.Config     // nil: the system's roots
+	Agent        string          // User-Agent
+	Tracer       *tracing.Tracer // nil: nothing is traced
 	Now          func() time.Time
 }
 

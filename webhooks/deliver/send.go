@@ -14,6 +14,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"dunlin/apps"
+	"dunlin/internal/tracing"
 	"dunlin/metrics"
 )
 
@@ -47,13 +48,14 @@ type answer struct {
 
 // sender posts bodies.
 type sender struct {
+	tracer  *tracing.Tracer
 	client  *fasthttp.Client
 	timeout time.Duration
 	now     func() time.Time
 }
 
 func newSender(o *Options) *sender {
-	return &sender{timeout: o.Timeout, now: o.Now, client: &fasthttp.Client{
+	return &sender{tracer: o.Tracer, timeout: o.Timeout, now: o.Now, client: &fasthttp.Client{
 		Name:                      o.Agent,
 		DialTimeout:               dialer(o.AllowPrivate),
 		TLSConfig:                 tlsConfig(o.TLS),
@@ -87,6 +89,20 @@ func tlsConfig(c *tls.Config) *tls.Config {
 // post sends a batch once. The secret is looked up now, so that it is the present
 // one, and stands in no queue.
 func (s *sender) post(app *apps.App, w *apps.Webhook, b *batch) answer {
+	span := s.tracer.StartAfter("webhook", tracing.Client, b.traces)
+	defer span.End()
+	a := s.request(app, w, b, span.Header())
+	span.Set("dunlin.app", app.ID)
+	span.Set("dunlin.outcome", a.outcome.String())
+	span.Set("dunlin.attempt", b.attempts)
+	if a.outcome != metrics.AttemptDelivered {
+		span.Fail(a.reason)
+	}
+	return a
+}
+
+// request is post with the traceparent header that goes along, "" for none.
+func (s *sender) request(app *apps.App, w *apps.Webhook, b *batch, trace string) answer {
 	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
 	defer fasthttp.ReleaseRequest(req)
 	defer fasthttp.ReleaseResponse(resp)
@@ -102,6 +118,9 @@ func (s *sender) post(app *apps.App, w *apps.Webhook, b *batch) answer {
 	req.Header.Set(HeaderDelivery, b.delivery)
 	req.Header.Set(HeaderAttempt, strconv.Itoa(b.attempts))
 	req.Header.Set(HeaderEvents, b.ids)
+	if trace != "" {
+		req.Header.Set(tracing.HeaderName, trace)
+	}
 	req.SetBodyRaw(b.body)
 	err := s.client.DoTimeout(req, resp, s.timeout)
 	if err != nil && !errors.Is(err, fasthttp.ErrBodyTooLarge) { // then the status is known

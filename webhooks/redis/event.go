@@ -25,6 +25,7 @@ const (
 	fieldSocket   = "s"
 	fieldCount    = "k"
 	fieldOnly     = "o" // JSON
+	fieldTrace    = "tp"
 	fieldReason   = "why"
 	fieldDiedTime = "x" // ms
 )
@@ -33,7 +34,7 @@ const (
 func fieldsOf(e *webhooks.Event) (list []any) {
 	list = []any{fieldName, e.Name.String(), fieldChannel, e.App + ":" + e.Channel, fieldTime, e.At.UnixMilli()}
 	for _, f := range []struct{ name, value string }{
-		{fieldID, e.ID}, {fieldUser, e.User}, {fieldEvent, e.ClientEvent}, {fieldData, string(e.Data)}, {fieldSocket, e.SocketID},
+		{fieldID, e.ID}, {fieldUser, e.User}, {fieldEvent, e.ClientEvent}, {fieldData, string(e.Data)}, {fieldSocket, e.SocketID}, {fieldTrace, e.Trace},
 	} {
 		if f.value != "" {
 			list = append(list, f.name, f.value)
@@ -65,7 +66,7 @@ func eventOf(slice int, m *goredis.XMessage) (webhooks.Event, error) {
 	}
 	e := webhooks.Event{
 		ID: get(fieldID), User: get(fieldUser), ClientEvent: get(fieldEvent),
-		Data: protocol.StringLiteral(get(fieldData)), SocketID: get(fieldSocket),
+		Data: protocol.StringLiteral(get(fieldData)), SocketID: get(fieldSocket), Trace: get(fieldTrace),
 	}
 	if e.ID == "" {
 		e.ID = strconv.Itoa(slice) + "-" + m.ID
