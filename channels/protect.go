@@ -16,6 +16,15 @@ type Protection struct {
 	MessagesPerSecond int // of one connection, and at once
 }
 
+// Door is the bound of an address' connections that have not sent their request yet:
+// as many as may be open. Nil without one.
+func (p Protection) Door() *addrlimit.Limiter {
+	if p.Connections.PerAddress == 0 {
+		return nil
+	}
+	return addrlimit.New(addrlimit.Limits{PerAddress: p.Connections.PerAddress}, nil)
+}
+
 // guard is what protection knows of one session. Sessions have none when nothing is
 // limited: it is looked up, so that they are no larger for it.
 type guard struct {

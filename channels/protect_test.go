@@ -62,8 +62,9 @@ func TestAddresses(t *testing.T) {
 			t.Errorf("%s: %d, want %d", reason, got, want)
 		}
 	}
-	if _, bad := w.try(0, from("10.0.0.5")); bad != nil || w.hub.addresses.Addresses() != 5 {
-		t.Errorf("%v, %d addresses", bad, w.hub.addresses.Addresses())
+	_, bad := w.try(0, from("10.0.0.5"))
+	if n, _ := w.hub.addresses.Taken(); bad != nil || n != 5 {
+		t.Errorf("%v, %d addresses", bad, n)
 	}
 	for _, l := range w.loops {
 		shard := l.shard.(*Shard)
@@ -74,7 +75,7 @@ func TestAddresses(t *testing.T) {
 			t.Errorf("%d guards are left", n)
 		}
 	}
-	if n := w.hub.addresses.Addresses(); n != 0 {
+	if n, _ := w.hub.addresses.Taken(); n != 0 {
 		t.Errorf("%d addresses are left", n)
 	}
 }

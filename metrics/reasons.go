@@ -31,6 +31,7 @@ const (
 	DropAddressRate                // connections refused: new ones of one address per second (4100)
 	DropConnectionRate             // connections refused: new ones per second (4100)
 	DropMessageRate                // connections not read from for a while: messages per second
+	DropDoor                       // connections closed: those of one address that have not sent their request
 	dropCount
 )
 
@@ -38,7 +39,7 @@ var dropNames = [dropCount]string{
 	"slow", "pong_timeout", "handshake_timeout", "bad_request", "framing", "too_big", "invalid_utf8",
 	"file_limit", "panic", "refused", "client_event_rate", "client_event_backlog", "publish_backlog", "drain", "detached",
 	"event_quota", "read_quota", "cache", "app", "tls", "plain", "proxy_header",
-	"address_connections", "address_rate", "connection_rate", "message_rate",
+	"address_connections", "address_rate", "connection_rate", "message_rate", "door",
 }
 
 func (d Drop) String() string { return dropNames[d] }

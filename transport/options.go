@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"time"
 
+	"dunlin/internal/addrlimit"
 	"dunlin/metrics"
 )
 
@@ -32,8 +33,12 @@ type Options struct {
 	CompressFrom     int           // bytes of a message from which on it is compressed for who negotiated that (RFC 7692); 0: nobody can
 	FirstLoop        int           // number of the first loop, where another server of the node has those before it
 	Proxies          Proxies       // whose word about clients counts
-	TLS              *tls.Config   // nil: plain. Only transport/stream can
-	Log              *slog.Logger  // nil: discards
+	// Door bounds the connections of an address whose request is not whole yet; more
+	// are closed. Proxies that are trusted, and unix sockets, are not bounded. Nil: nobody
+	// is. The servers of a node share one.
+	Door *addrlimit.Limiter
+	TLS  *tls.Config  // nil: plain. Only transport/stream can
+	Log  *slog.Logger // nil: discards
 	// Counters gives the block that a loop counts in. Nil: blocks that nobody reads.
 	Counters func(loop int) *metrics.Loop
 	// Inherited are listening sockets that are there already, from Server.Listeners or
@@ -82,4 +87,14 @@ func orDuration(d *time.Duration, otherwise time.Duration) {
 func (o Options) Tick() time.Duration {
 	shortest := min(o.HandshakeTimeout, o.ActivityTimeout, o.PongTimeout)
 	return max(min(shortest/4, time.Second), time.Millisecond)
+}
+
+// EnterDoor judges a connection that was accepted from an address. What it lets in
+// leaves its seat, which may be nil, once its request is whole or it is gone.
+func (o *Options) EnterDoor(from net.Addr) (seat *addrlimit.Seat, ok bool) {
+	if o.Door == nil || o.Proxies.Trust(from) {
+		return nil, true
+	}
+	seat, verdict := o.Door.Enter(from)
+	return seat, verdict == addrlimit.Admitted
 }

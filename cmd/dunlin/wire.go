@@ -172,6 +172,7 @@ func (p *Program) openSockets(http func(net.Conn)) (transport.Server, error) {
 		MaxPendingBytes:  s.MaxPendingBytes,
 		CompressFrom:     s.Compression.From(),
 		Proxies:          s.Proxies,
+		Door:             s.Protection.Door(),
 		Log:              p.log,
 		Counters:         p.counters.Loop,
 		HTTP:             http,

@@ -104,12 +104,15 @@ func (s *Seat) Leave() {
 	}
 }
 
-// Addresses is how many addresses have open connections, as far as those are
-// limited.
-func (l *Limiter) Addresses() int {
+// Taken is how many addresses have open connections, and how many those are, as far
+// as they are limited.
+func (l *Limiter) Taken() (addresses, connections int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.seats)
+	for _, s := range l.seats {
+		connections += s.taken
+	}
+	return len(l.seats), connections
 }
 
 // groupOf is what is limited together: an IPv4 address, or the /64 that an IPv6

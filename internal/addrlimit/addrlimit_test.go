@@ -46,13 +46,13 @@ func TestEnter(t *testing.T) {
 		}
 		seats = append(seats, s)
 	}
-	if n := l.Addresses(); n != 4 {
+	if n, _ := l.Taken(); n != 4 {
 		t.Errorf("%d addresses have connections, want 4", n)
 	}
 	for _, s := range seats {
 		s.Leave()
 	}
-	if n := l.Addresses(); n != 0 {
+	if n, _ := l.Taken(); n != 0 {
 		t.Errorf("%d addresses are kept", n)
 	}
 	if _, v := l.Enter(tcp("10.0.0.1")); v != Admitted {
@@ -100,7 +100,7 @@ func TestMemory(t *testing.T) {
 		}
 		s.Leave()
 	}
-	if n := l.Addresses(); n != 0 {
+	if n, _ := l.Taken(); n != 0 {
 		t.Errorf("%d addresses are kept", n)
 	}
 	if _, v := l.Enter(from); v != AddressTooFast {

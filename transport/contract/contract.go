@@ -17,7 +17,7 @@ func Run(t *testing.T, listen Listen) {
 	t.Run("nothing is left after Close", func(t *testing.T) { leaks(t, listen) })
 	t.Run("file descriptors are reused", func(t *testing.T) { reuse(t, listen) })
 
-	for _, group := range [][]testCase{doorCases, frameCases, deflateCases, closeCases, lifeCases, loopCases, serverCases, handoverCases, proxyCases} {
+	for _, group := range [][]testCase{doorCases, frameCases, deflateCases, closeCases, lifeCases, loopCases, serverCases, handoverCases, proxyCases, limitCases} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) {
 				t.Parallel()

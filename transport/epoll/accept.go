@@ -82,11 +82,38 @@ func (l *loop) accept(i int) (more bool) {
 func (l *loop) welcome(fd int32) {
 	if !l.limit.owed() {
 		l.limited = false
-		l.add(fd, 0)
+		l.admit(fd)
 		return
 	}
 	l.count.Drop(metrics.DropFileLimit)
 	l.add(fd, flagSurplus)
+}
+
+// admit makes a connection of a socket, unless its address has too many at the door.
+func (l *loop) admit(fd int32) {
+	if l.o.Door == nil {
+		l.add(fd, 0)
+		return
+	}
+	seat, ok := l.o.EnterDoor(peerOf(fd))
+	if !ok {
+		l.count.Drop(metrics.DropDoor)
+		sysClose(fd)
+		return
+	}
+	if c := l.add(fd, 0); c != nil && seat != nil {
+		l.seats[c] = seat
+	} else {
+		seat.Leave()
+	}
+}
+
+// leaveDoor gives back the place at the door that a connection has, if it has one.
+func (l *loop) leaveDoor(c *conn) {
+	if seat, ok := l.seats[c]; ok {
+		delete(l.seats, c)
+		seat.Leave()
+	}
 }
 
 // add makes a connection of a socket, which is closed if that fails.

@@ -285,6 +285,7 @@ func (l *loop) forget(c *conn) {
 	}
 	delete(l.requests, c)
 	delete(l.peers, c)
+	l.leaveDoor(c)
 	l.takeOff(c)
 	l.table.remove(c)
 }

@@ -107,6 +107,7 @@ func (l *loop) upgrade(c *conn, request, rest []byte) {
 		l.refuse(c, refused)
 		return
 	}
+	l.leaveDoor(c)
 	c.state = stateOpen
 	c.alive()
 	l.put(c, l.tick+l.timeout.activity)

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dunlin/internal/addrlimit"
 	"dunlin/metrics"
 	"dunlin/protocol"
 	"dunlin/transport"
@@ -46,12 +47,13 @@ type loop struct {
 	wheel     wheel
 	tick      uint32 // now
 	buf       []byte
-	reading   *conn                    // whose frames are being handed out
-	requests  map[*conn][]byte         // upgrade requests of which a part has come
-	peers     map[*conn]transport.Peer // of connections at the door, where proxies say who comes
-	late      []late                   // input for the next turn
-	touched   []*conn                  // have output to flush at the end of the turn
-	endings   []ending                 // sessions that are to hear Closed
+	reading   *conn                     // whose frames are being handed out
+	requests  map[*conn][]byte          // upgrade requests of which a part has come
+	peers     map[*conn]transport.Peer  // of connections at the door, where proxies say who comes
+	seats     map[*conn]*addrlimit.Seat // of connections at the door, where those of an address are bounded
+	late      []late                    // input for the next turn
+	touched   []*conn                   // have output to flush at the end of the turn
+	endings   []ending                  // sessions that are to hear Closed
 	output    output
 	listeners []listener
 	limited   bool // the file limit was felt, and logged
@@ -91,6 +93,7 @@ func newLoop(index int, how Sleep, o transport.Options, limit *fileLimit) (*loop
 		index: index, o: o, door: wire.NewDoor(o.PathPrefix), up: wire.NewUpgrader(o.PathPrefix, o.CompressFrom > 0).Behind(o.Proxies),
 		deflater: wire.NewDeflater(o.CompressFrom), count: o.Counters(index), start: time.Now(), tickLen: o.Tick(),
 		limit: limit, table: newTable(), buf: make([]byte, readBytes), requests: make(map[*conn][]byte), peers: make(map[*conn]transport.Peer),
+		seats: make(map[*conn]*addrlimit.Seat),
 	}
 	l.wheel.reset()
 	l.timeout = timeouts(o)

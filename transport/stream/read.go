@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"dunlin/internal/addrlimit"
 	"dunlin/metrics"
 	"dunlin/transport"
 	"dunlin/transport/wire"
@@ -22,12 +23,20 @@ func (c *conn) serve(read []byte) {
 	defer c.loop.server.forget(c)
 	c.seen.Store(time.Now().UnixNano())
 	c.nc.SetDeadline(time.Now().Add(c.loop.o.HandshakeTimeout))
+	seat, ok := c.enterDoor()
+	if !ok {
+		c.loop.count.Drop(metrics.DropDoor)
+		c.nc.Close()
+		return
+	}
 	read, bad, err := c.arrive(read)
 	if err != nil {
+		seat.Leave()
 		c.refuseUpgrade(err)
 		return
 	}
 	request, rest, verdict, err := c.request(read)
+	seat.Leave()
 	c.nc.SetWriteDeadline(time.Time{})
 	switch {
 	case err != nil:
@@ -45,6 +54,14 @@ func (c *conn) serve(read []byte) {
 		c.deflate = h.Deflate
 		c.websocket(post{c: c, what: opened, h: h, reply: reply, bad: bad}, rest)
 	}
+}
+
+// enterDoor judges a connection that was accepted here.
+func (c *conn) enterDoor() (*addrlimit.Seat, bool) {
+	if c.adopted {
+		return nil, true
+	}
+	return c.loop.o.EnterDoor(c.peer.Addr)
 }
 
 // request reads until it is clear that this is HTTP, or until the upgrade
