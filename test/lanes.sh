@@ -56,10 +56,10 @@ lane_redis() {
 }
 
 # Nodes as processes while they, their links and Redis break: what users see of each
-# failure, and a schedule of many.
+# failure, and a schedule of many, always the same one, which has every fault in it.
 needs_chaos=(redis-server)
 lane_chaos() {
-	go test -tags redis -count=1 ./test/chaos
+	go test -tags redis -count=1 ./test/chaos -seed 13
 	if namespaces; then
 		go test -tags redis -count=1 ./test/chaos -run TestNodeIsCutOff -hosts
 	else
