@@ -33,6 +33,6 @@ func (a *logAdmin) put(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.level.Set(level)
-	a.log.Warn("the log's level was changed", "level", level.String())
+	a.log.Warn("the log's level was changed", "to", level.String())
 	a.get(w, r)
 }

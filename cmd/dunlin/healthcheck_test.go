@@ -84,7 +84,7 @@ func TestLogLevel(t *testing.T) {
 			t.Errorf("%q: %d %s %s", c.args, code, out, errs)
 		}
 	}
-	if !strings.Contains(log.String(), `"msg":"the log's level was changed","level":"DEBUG"`) {
+	if !strings.Contains(log.String(), `"msg":"the log's level was changed","to":"DEBUG"`) {
 		t.Errorf("the log does not say so: %s", log.String())
 	}
 	s.stop()

@@ -39,7 +39,7 @@ func toggleDebug(ctx context.Context, signals <-chan os.Signal, level *slog.Leve
 			next = configured
 		}
 		level.Set(next)
-		log.Warn("the log's level was changed", "level", next.String())
+		log.Warn("the log's level was changed", "to", next.String())
 	}
 }
 

@@ -103,7 +103,7 @@ func TestDebugSignal(t *testing.T) {
 	s := testkit.Start(t, testkit.Options{})
 	for i, level := range []string{"DEBUG", "INFO"} {
 		s.Signal(syscall.SIGUSR1)
-		line := `"msg":"the log's level was changed","level":"` + level + `"`
+		line := `"msg":"the log's level was changed","to":"` + level + `"`
 		testkit.Until(t, line, func() bool { return strings.Count(s.Log(), line) == 1 })
 		if strings.Count(s.Log(), "level was changed") != i+1 {
 			t.Errorf("the log says\n%s", s.Log())
