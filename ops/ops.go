@@ -23,9 +23,10 @@ import (
 
 // Options say what is told to operators.
 type Options struct {
-	Metrics *metrics.Set    // required
-	Unready func() []string // why the node should get no traffic; nil, or returning nil: it should
-	Level   *slog.LevelVar  // of the log; nil: it can not be changed
+	Metrics *metrics.Set                // required
+	Unready func() []string             // why the node should get no traffic; nil, or returning nil: it should
+	Level   *slog.LevelVar              // of the log; nil: it can not be changed
+	Memory  func() (used, limit uint64) // bytes; a limit of 0 is not known. Nil: neither is
 	Version string
 	More    []prometheus.Collector // of parts that have figures of their own
 	Log     *slog.Logger           // required by Start, and by the admin interface
@@ -96,7 +97,29 @@ type Readiness struct {
 	Reasons []string `json:"reasons,omitempty"` // why not
 }
 
-// Handler answers /metrics, /live and /ready, and below /admin those who have the
+// Usage answers GET /usage, as Soketi does. Memory is in bytes.
+type Usage struct {
+	Memory struct {
+		Free    uint64  `json:"free"`
+		Used    uint64  `json:"used"`
+		Total   uint64  `json:"total"`
+		Percent float64 `json:"percent"`
+	} `json:"memory"`
+}
+
+func usageOf(memory func() (used, limit uint64)) (u Usage) {
+	if memory == nil {
+		return u
+	}
+	m := &u.Memory
+	if m.Used, m.Total = memory(); m.Total > 0 {
+		m.Free = m.Total - min(m.Used, m.Total)
+		m.Percent = 100 * float64(m.Used) / float64(m.Total)
+	}
+	return u
+}
+
+// Handler answers /metrics, /usage, /live and /ready, and below /admin those who have the
 // admin token.
 func Handler(o Options) http.Handler {
 	mux := http.NewServeMux()
@@ -114,6 +137,9 @@ func Handler(o Options) http.Handler {
 			status = http.StatusServiceUnavailable
 		}
 		answerJSON(w, status, Readiness{why == nil, why})
+	})
+	mux.HandleFunc("GET /usage", func(w http.ResponseWriter, _ *http.Request) {
+		answerJSON(w, http.StatusOK, usageOf(o.Memory))
 	})
 	admits := guard{token: o.AdminToken, counters: o.Metrics}
 	if o.Level != nil {

@@ -46,6 +46,20 @@ func TestHealth(t *testing.T) {
 	}
 }
 
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	for want, memory := range map[string]func() (used, limit uint64){
+		`{"memory":{"free":75,"used":25,"total":100,"percent":25}}`: func() (uint64, uint64) { return 25, 100 },
+		`{"memory":{"free":0,"used":25,"total":0,"percent":0}}`:     func() (uint64, uint64) { return 25, 0 },
+		`{"memory":{"free":0,"used":0,"total":0,"percent":0}}`:      nil,
+	} {
+		status, body := get(t, Handler(Options{Metrics: metrics.New(), Memory: memory}), "GET", "/usage")
+		if status != 200 || body != want+"\n" {
+			t.Errorf("got %d %s, want %s", status, body, want)
+		}
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	set := metrics.New()

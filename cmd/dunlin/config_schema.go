@@ -178,7 +178,7 @@ var serverTable = newTable("DUNLIN_", []string{"apps"},
 
 	set("log.level", oneOf("debug", "info", "warn", "error"), "info",
 		"What is logged: this level and those above it.",
-		func(c *Config) *string { return &c.Log.Level }),
+		func(c *Config) *string { return &c.Log.Level }).reloaded(),
 	set("log.format", oneOf("auto", "text", "json"), "auto",
 		"`auto` is `text` on a terminal and `json` elsewhere.",
 		func(c *Config) *string { return &c.Log.Format }),

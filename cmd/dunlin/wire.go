@@ -41,6 +41,8 @@ type Program struct {
 	api      *httpapi.Server
 	listen   listenFunc
 
+	logging LogConfig // as it was configured last; owned by who calls Reload
+
 	// Static after Start
 	sockets transport.Server
 	ops     *ops.Server
@@ -51,7 +53,7 @@ type Program struct {
 type listenFunc func([]transport.Address, transport.Options, transport.NewHandler) (transport.Server, error)
 
 func newProgram(cfg *Config, in *inheritance, level *slog.LevelVar, log *slog.Logger) (*Program, error) {
-	p := &Program{cfg: cfg, in: in, log: log, level: level, counters: metrics.New(), reloads: metrics.NewReloads(time.Now()), apps: apps.NewRegistry(cfg.Apps...), listen: transports[cfg.Server.Transport], cert: newCertificate(cfg.Server.TLS, log)}
+	p := &Program{cfg: cfg, logging: cfg.Log, in: in, log: log, level: level, counters: metrics.New(), reloads: metrics.NewReloads(time.Now()), apps: apps.NewRegistry(cfg.Apps...), listen: transports[cfg.Server.Transport], cert: newCertificate(cfg.Server.TLS, log)}
 	if p.listen == nil {
 		return nil, fmt.Errorf("transport %q is not available on this system", cfg.Server.Transport)
 	}
@@ -237,7 +239,7 @@ func (p *Program) startOps() (err error) {
 	}
 	a := p.cfg.Ops.Address()
 	p.ops, err = ops.Start(a.Network, a.Address, ops.Options{
-		Metrics: p.counters, Unready: p.hub.Unready, Level: p.level, Version: version, Log: p.log,
+		Metrics: p.counters, Unready: p.hub.Unready, Level: p.level, Memory: memoryUse, Version: version, Log: p.log,
 		Webhooks: p.hooks.queue, HookMetrics: p.hooks.counters, AdminToken: p.cfg.Ops.AdminToken,
 		Reloads: p.reloads, Inherited: p.in.ops, More: p.figures(),
 	})
@@ -254,10 +256,14 @@ func (p *Program) closeOps() {
 }
 
 // Reload puts the apps of another configuration in place of the present ones, all at
-// once, and its certificate. Nothing else of it counts.
+// once, its certificate and its log level. Nothing else of it counts.
 func (p *Program) Reload(cfg *Config) {
 	if cfg.Server.TLS.Pair != nil {
 		p.cert.pair.Store(cfg.Server.TLS.Pair)
+	}
+	if cfg.Log != p.logging { // else it may have been set by other means since
+		p.level.Set(cfg.Log.level())
+		p.logging = cfg.Log
 	}
 	p.apps.Replace(cfg.Apps)
 	p.hub.Reload()

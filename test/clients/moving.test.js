@@ -76,6 +76,15 @@ for (const [way, make] of Object.entries(ways)) {
       assert.equal((await inbox.next('large event')).data, large)
     })
 
+    test('health checks answer', async () => {
+      for (const path of ['/', '/ready', '/accept-traffic']) {
+        const response = await fetch(server.url + path)
+        const text = await response.text()
+        assert.equal(response.status, 200, `${path}: ${text}`)
+        if (path === '/') assert.match(text, /^OK/)
+      }
+    })
+
     test('channel names of 200 characters, and user_info of members', async (t) => {
       const name = `presence-${'n'.repeat(191)}`
       await subscribed(client(t, 'ann'), name)
@@ -105,6 +114,10 @@ describe('moving from Reverb with its environment', () => {
   after(async () => {
     await backend?.stop()
     await server?.stop()
+  })
+
+  test('its health check answers', async () => {
+    assert.deepEqual(await (await fetch(`${server.url}/up`)).json(), { health: 'OK' })
   })
 
   test('Echo hears an event and a whisper, and Pulse sees the connections', async (t) => {

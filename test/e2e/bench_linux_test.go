@@ -202,7 +202,7 @@ func TestBenchStops(t *testing.T) {
 	s := testkit.Start(t, testkit.Options{Config: benchConfig})
 	cmd := bench(t, s, "fanout --connections 30 --rate 100 --duration 1m")
 	r, _ := measured(t, cmd, func() {
-		testkit.Until(t, "events are delivered", func() bool { return s.Metric("dunlin_messages_sent_total") > 300 })
+		testkit.Until(t, "events are delivered", func() bool { return s.Metric(`dunlin_messages_sent_total{kind="event"}`) > 300 })
 		if err := cmd.Process.Signal(os.Interrupt); err != nil {
 			t.Error(err)
 		}

@@ -151,6 +151,15 @@ func TestReloadOfABadFile(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, s.Log())
 		}
 	}
+	for n, level := range []string{"error", "info"} { // the second reload is no error, and is not told of
+		write(t, s.File, "server: {port: 0, drain: 1s}\nlog: {level: "+level+"}\nops: {port: 0}\napps:\n"+appLine("a", "secret: hush-3"))
+		applied(t, s, "applied", float64(n+2))
+	}
+	const told = `"msg":"configuration reloaded"`
+	testkit.Until(t, "two reloads are told", func() bool { return strings.Count(s.Log(), told) >= 2 })
+	if n := strings.Count(s.Log(), told); n != 2 {
+		t.Errorf("%d reloads are told", n)
+	}
 	if strings.Contains(s.Log(), "hush") {
 		t.Errorf("a secret in\n%s", s.Log())
 	}
