@@ -22,7 +22,7 @@ func from(ip string) transport.Handshake {
 // back off, counted by reason, and given back when they close, and when the app
 // does not want them.
 //
-// PROTOCOL 1.35; PITFALLS 26, 30.
+// PITFALLS 26, 30.
 func TestAddresses(t *testing.T) {
 	t.Parallel()
 	var now atomic.Int64
