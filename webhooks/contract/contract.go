@@ -125,7 +125,7 @@ func inOrder(t *testing.T, q *queue) {
 func everyFieldSurvives(t *testing.T, q *queue) {
 	want := webhooks.Event{
 		ID: "own-1", App: "app", Name: protocol.HookClientEvent, Channel: "presence-ü=@", User: "u\"1", ClientEvent: "client-é\n",
-		Data: `"{\"a\":\"\\u0000\u2028ü\"}"`, SocketID: "1.2", Count: 7, At: time.UnixMilli(1_700_000_000_123), Only: []string{"e1", "e2"},
+		Data: `"{\"a\":\"\\u0000\u2028ü\"}"`, SocketID: "1.2", Count: 7, Trace: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", At: time.UnixMilli(1_700_000_000_123), Only: []string{"e1", "e2"},
 	}
 	q.append(want)
 	got := q.take(1)[0]
