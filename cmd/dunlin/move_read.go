@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -74,7 +76,9 @@ func translateSoketi(name string, data []byte, vars map[string]foreign, bad *mis
 	s := &soketi{translation: &translation{bad: bad}, values: map[string]foreign{}}
 	if data != nil {
 		r := &fileReader{name: name, lines: lineAt(data, len(data)), bad: bad}
-		if doc := r.parse(data); doc != nil {
+		if line, err := notJSON(data); err != nil { // YAML has more: what contains itself, for one
+			r.mistake(line, "", "not JSON: "+err.Error())
+		} else if doc := r.parse(data); doc != nil {
 			s.flatten(r, doc.Content[0], "")
 		}
 	}
@@ -85,6 +89,15 @@ func translateSoketi(name string, data []byte, vars map[string]foreign, bad *mis
 	}
 	s.translate()
 	return s.translation
+}
+
+// notJSON says why a text is no JSON, and on which line.
+func notJSON(data []byte) (line int, err error) {
+	var wrong *json.SyntaxError
+	if err = json.Unmarshal(data, new(any)); errors.As(err, &wrong) {
+		return lineAt(data, int(min(wrong.Offset, int64(len(data))))), err
+	}
+	return 1, err
 }
 
 // flatten notes every value of the file under its whole path. Names may have dots.
@@ -194,7 +207,7 @@ func readEnvFile(name string, data []byte, env *environment) (*environment, map[
 // whose it is.
 func (src sources) translate(from, name string, data []byte, bad *mistakes) (*translation, error) {
 	env, vars := src.env, foreignVars(src.env.vars, inEnvironment)
-	var json []byte
+	var file []byte
 	switch {
 	case name != "" && isEnvFile(data):
 		var err error
@@ -204,7 +217,7 @@ func (src sources) translate(from, name string, data []byte, bad *mistakes) (*tr
 	case name != "" && from == fromReverb:
 		return nil, fmt.Errorf("%s: no REVERB_ variable is set in it; Reverb's settings stand in a file such as .env", name)
 	case name != "":
-		json, from = data, fromSoketi
+		file, from = data, fromSoketi
 	}
 	if from == "" {
 		var err error
@@ -215,7 +228,7 @@ func (src sources) translate(from, name string, data []byte, bad *mistakes) (*tr
 	if from == fromReverb {
 		return translateReverb(vars, bad), nil
 	}
-	return translateSoketi(name, json, vars, bad), nil
+	return translateSoketi(name, file, vars, bad), nil
 }
 
 func sortedNames(m map[string]foreign) []string { return slices.Sorted(maps.Keys(m)) }
