@@ -18,6 +18,7 @@ import (
 
 	"dunlin/metrics"
 	"dunlin/protocol"
+	"dunlin/transport"
 	"dunlin/webhooks"
 )
 
@@ -62,7 +63,7 @@ func Start(network, address string, o Options) (*Server, error) {
 		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 	}}
 	go func() {
-		if err := s.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			o.Log.Error("the ops port stopped", "error", err)
 		}
 	}()
@@ -70,22 +71,35 @@ func Start(network, address string, o Options) (*Server, error) {
 }
 
 func listen(network, address string, inherited *os.File) (net.Listener, error) {
-	if inherited != nil {
-		return net.FileListener(inherited)
+	at := transport.Address{Network: network, Address: address}
+	if inherited == nil {
+		return transport.Bind(at)
 	}
-	return net.Listen(network, address)
+	ln, err := transport.Inherit(inherited)
+	if u, ok := ln.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(true) // as if it had been bound here
+	}
+	return ln, err
 }
 
 // Addr is where it listens.
 func (s *Server) Addr() net.Addr { return s.ln.Addr() }
 
 // Listener returns a duplicate of the listening socket, for another process to go
-// on with: see Options.Inherited. The file of a unix socket is that process's then.
+// on with: see Options.Inherited and Leave.
 func (s *Server) Listener() (*os.File, error) {
+	return s.ln.(interface{ File() (*os.File, error) }).File()
+}
+
+// Leave takes no more connections and has those that there are end with their next
+// answer, where somebody else has the listener too. The file of a unix socket is left
+// to him.
+func (s *Server) Leave() {
 	if u, ok := s.ln.(*net.UnixListener); ok {
 		u.SetUnlinkOnClose(false)
 	}
-	return s.ln.(interface{ File() (*os.File, error) }).File()
+	s.http.SetKeepAlivesEnabled(false)
+	s.ln.Close() // Serve hears of it
 }
 
 // Close ends it, and requests under way with it.

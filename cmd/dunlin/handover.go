@@ -15,8 +15,10 @@ import (
 //	estate     →    from here on the older one tells no transitions
 //	           ←  ready        connections are accepted
 //	rest       →    when it has ended, with the webhooks that it did not deliver
+//	           ←  kept
 //
-// Before takeOver the younger one can fail without any harm.
+// Before takeOver the younger one can fail without any harm: it binds by then what
+// it does not inherit. After it, it goes on even when the older one does not.
 
 // inventory lists what the files beside it are.
 type inventory struct {
@@ -33,6 +35,7 @@ type socketName struct {
 const (
 	wordTakeOver = "take over"
 	wordReady    = "ready"
+	wordKept     = "kept"
 )
 
 // estate is what the older process knew that the younger one could not find out.

@@ -7,7 +7,9 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"dunlin/internal/handover"
@@ -21,15 +23,32 @@ type predecessor struct {
 	version string
 	clients map[transport.Address][]*os.File
 	ops     map[transport.Address]*os.File
-	estate  *estate // nil until takeOver
+	estate  *estate       // nil until takeOver
+	heard   chan struct{} // closed when inheritRest has ended
 }
 
 // callPredecessor asks the process at a socket for its listeners. It returns nil
-// when nobody is there, or no socket is named.
-func callPredecessor(path string) (*predecessor, error) {
+// when nobody is there, or no socket is named. When somebody else takes the place of
+// that process meanwhile, he is asked.
+func callPredecessor(path string) (p *predecessor, err error) {
 	if path == "" {
 		return nil, nil
 	}
+	const callers = 16 // as many may have come at once
+	for range callers {
+		if p, err = callOne(path); !isGone(err) {
+			break
+		}
+	}
+	return p, err
+}
+
+// isGone says that the other side of a conversation has ended.
+func isGone(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
+}
+
+func callOne(path string) (*predecessor, error) {
 	conn, err := handover.Dial(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -37,7 +56,7 @@ func callPredecessor(path string) (*predecessor, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &predecessor{conn: conn, clients: make(map[transport.Address][]*os.File), ops: make(map[transport.Address]*os.File)}
+	p := &predecessor{conn: conn, heard: make(chan struct{}), clients: make(map[transport.Address][]*os.File), ops: make(map[transport.Address]*os.File)}
 	if err := p.receiveSockets(); err != nil {
 		conn.Close()
 		return nil, err
@@ -67,7 +86,8 @@ func (p *predecessor) receiveSockets() error {
 }
 
 // takeOver ends the older process's part in what only one can do. From here on
-// there is no way back. Later calls return the same.
+// there is no way back. One that dies over it leaves nothing. Later calls return the
+// same.
 func (p *predecessor) takeOver() (estate, error) {
 	if p.estate != nil {
 		return *p.estate, nil
@@ -78,7 +98,7 @@ func (p *predecessor) takeOver() (estate, error) {
 	if err == nil {
 		_, err = p.conn.Receive(&e)
 	}
-	if err != nil {
+	if err != nil && !isGone(err) {
 		return e, fmt.Errorf("taking over: %w", err)
 	}
 	p.estate = &e
@@ -91,21 +111,34 @@ func (p *predecessor) ready() error {
 	return p.conn.Send(wordReady)
 }
 
+// close ends the conversation, and waits until nothing more of it is queued.
+func (p *predecessor) close() {
+	p.conn.Close()
+	<-p.heard
+}
+
 // inheritRest waits for the older process's end and queues what it did not deliver.
 // It returns early when the conversation is closed.
 func (p *predecessor) inheritRest(q webhooks.Queue, bury func(...webhooks.DeadLetter) error, log *slog.Logger) {
+	defer close(p.heard)
+	defer p.conn.Close()
 	var r rest
 	if _, err := p.conn.Receive(&r); err != nil {
-		if !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrClosed) {
+		if !isGone(err) && !errors.Is(err, net.ErrClosed) {
 			log.Warn("the process before this one did not say what webhooks it leaves", "error", err)
 		}
 		return
 	}
-	if err := q.Append(context.Background(), r.Events...); err != nil {
-		log.Error("webhooks of the process before this one are lost", "events", len(r.Events), "error", err)
+	err := q.Append(context.Background(), r.Events...)
+	if err == nil {
+		err = bury(r.Letters...)
 	}
-	if err := bury(r.Letters...); err != nil {
-		log.Error("dead letters of the process before this one are lost", "dead_letters", len(r.Letters), "error", err)
+	if err == nil {
+		err = p.conn.Send(wordKept)
+	}
+	if err != nil { // unless it hears that they are kept, it keeps them itself
+		log.Error("webhooks of the process before this one stay in its file", "events", len(r.Events), "dead_letters", len(r.Letters), "error", err)
+		return
 	}
 	log.Info("the process before this one has ended", "webhooks", len(r.Events), "dead_letters", len(r.Letters))
 }

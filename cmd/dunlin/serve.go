@@ -61,10 +61,11 @@ func (c *cli) serve(ctx context.Context, src sources) error {
 		return err
 	}
 	p, err := newProgram(cfg, in, level, log)
-	if err != nil {
-		return err
+	if err == nil {
+		err = p.Start()
 	}
-	if err := p.Start(); err != nil {
+	if err != nil {
+		in.abandon()
 		return err
 	}
 	plain, secure := p.Addrs()

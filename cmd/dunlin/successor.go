@@ -35,10 +35,9 @@ type estateOffice struct {
 	heir *handover.Conn // nil: nobody has taken over, or has died over it
 }
 
-// openOffice makes the socket at path and serves.
-func openOffice(path string, o *estateOffice) (*estateOffice, error) {
-	var err error
-	if o.l, err = handover.Listen(path); err != nil {
+// openOffice lets others find the socket and serves.
+func openOffice(o *estateOffice) (*estateOffice, error) {
+	if err := o.l.Publish(); err != nil {
 		return nil, fmt.Errorf("server.handover: %w", err)
 	}
 	o.taken, o.done = make(chan struct{}), make(chan struct{})
@@ -82,17 +81,20 @@ func (o *estateOffice) talk(conn *handover.Conn) (ending bool) {
 		o.log.Warn("another process could not take over", "error", err)
 		return false
 	}
-	if err := conn.Send(o.takeOver()); err == nil {
+	e := o.takeOver()
+	conn.SetDeadline(time.Now().Add(handoverPatience))
+	err := conn.Send(e)
+	if err == nil {
 		err = expect(conn, wordReady)
-		if err == nil {
-			o.log.Info("another process takes over")
-			conn.SetDeadline(time.Time{})
-			o.heir = conn
-			return true
-		}
-		o.log.Error("the process that was taking over has failed", "error", err)
 	}
-	conn.Close()
+	if err != nil {
+		o.log.Error("the process that was taking over has failed", "error", err)
+		conn.Close()
+		return true
+	}
+	o.log.Info("another process takes over")
+	conn.SetDeadline(time.Time{})
+	o.heir = conn
 	return true
 }
 
@@ -150,12 +152,17 @@ func (o *estateOffice) end() bool {
 	return o.heir != nil
 }
 
-// leave gives what waits in memory to the heir. It is an error when there is none.
+// leave gives what waits in memory to the heir. It is an error when there is none,
+// or he does not say that he keeps it.
 func (o *estateOffice) leave(events []webhooks.Event, letters []webhooks.DeadLetter) error {
 	if o.heir == nil {
 		return errors.New("nobody has taken over")
 	}
-	return o.heir.Send(rest{events, letters})
+	o.heir.SetDeadline(time.Now().Add(handoverPatience))
+	if err := o.heir.Send(rest{events, letters}); err != nil {
+		return err
+	}
+	return expect(o.heir, wordKept)
 }
 
 // close is the last word to the heir. Without one the socket's file goes.
@@ -164,7 +171,7 @@ func (o *estateOffice) close() {
 		o.heir.Close()
 		return
 	}
-	o.l.Remove() // somebody may have done it: no error could matter
+	o.l.Remove()
 }
 
 func closed(c <-chan struct{}) bool {

@@ -200,16 +200,17 @@ func (p *Program) openSockets(http func(net.Conn)) (transport.Server, error) {
 
 // settle sends the process before this one away, and lets another one come after it.
 func (p *Program) settle() (err error) {
-	if path := p.cfg.Server.Handover; path != "" {
-		p.office, err = openOffice(path, &estateOffice{
-			log: p.log, sockets: p.sockets.Listeners, ops: p.opsListener, takeOver: p.yield,
+	if p.in.office != nil {
+		p.office, err = openOffice(&estateOffice{
+			l: p.in.office, log: p.log, sockets: p.sockets.Listeners, ops: p.opsListener, takeOver: p.yield,
 		})
 	}
 	if from := p.in.from; from != nil && err == nil {
-		if err = from.ready(); err == nil {
-			p.log.Info("took over from another process", "version", from.version)
-			p.serving.Go(func() { from.inheritRest(p.hooks.queue, p.hooks.bury, p.log) })
+		if gone := from.ready(); gone != nil { // whatever it was, this one serves
+			p.log.Warn("the process before this one did not see the end of the handover", "error", gone)
 		}
+		p.log.Info("took over from another process", "version", from.version)
+		p.serving.Go(func() { from.inheritRest(p.hooks.queue, p.hooks.bury, p.log) })
 	}
 	p.in.close()
 	if err != nil {
@@ -250,9 +251,13 @@ func (p *Program) startOps() (err error) {
 }
 
 func (p *Program) closeOps() {
-	if p.ops != nil {
-		p.ops.Close()
+	if p.ops == nil {
+		return
 	}
+	if p.in.managed && p.in.ops != nil {
+		p.ops.Leave()
+	}
+	p.ops.Close()
 }
 
 // Reload puts the apps of another configuration in place of the present ones, all at
@@ -302,12 +307,12 @@ func (p *Program) Wait(ctx context.Context) error {
 	}
 	p.sockets.Close()
 	p.closeOps()
+	if p.in.from != nil { // before the queue ends: what comes then stays with who sends it
+		p.in.from.close()
+	}
 	err = errors.Join(err, cut, p.engine.Close(), p.hooks.stop(), p.endTraces())
 	if p.office != nil {
 		p.office.close()
-	}
-	if p.in.from != nil {
-		p.in.from.conn.Close()
 	}
 	p.serving.Wait()
 	p.log.Info("stopped")
@@ -328,9 +333,12 @@ func (p *Program) stopListening() (heir bool, err error) {
 	if p.office != nil && p.office.end() {
 		p.hooks.leave = p.office.leave
 		p.sockets.Leave()
+		if p.ops != nil {
+			p.ops.Leave() // it would say there that the server is not ready
+		}
 		return true, nil
 	}
-	if p.in.kept {
+	if len(p.in.addresses) > 0 { // the service manager keeps them
 		p.sockets.Leave()
 		return false, nil
 	}

@@ -135,6 +135,7 @@ func (h *hookParts) yield() {
 	if _, ok := h.queue.(*spool.Queue); !ok {
 		return
 	}
+	h.cfg.Flush = min(h.cfg.Flush, handoverPatience/2) // who takes over waits, and goes on with the rest
 	if err := h.stop(); err != nil {
 		h.log.Error("closing the webhook queue", "error", err)
 	}

@@ -48,8 +48,8 @@ func (c *Conn) SetDeadline(t time.Time) error { return c.c.SetDeadline(t) }
 const (
 	markFiles = 'F'
 	markText  = 'T'
-	portion   = 200      // SCM_MAX_FD is 253
-	maxText   = 64 << 20 // what is longer is nonsense
+	portion   = 200     // SCM_MAX_FD is 253
+	maxText   = 1 << 30 // millions of channels, and of webhooks; what is longer is nonsense
 )
 
 // Send sends a value, as JSON, and duplicates of files.
@@ -57,6 +57,9 @@ func (c *Conn) Send(v any, files ...*os.File) error {
 	text, err := json.Marshal(v)
 	if err != nil {
 		return err
+	}
+	if len(text) > maxText {
+		return fmt.Errorf("a message of %d bytes is too long", len(text))
 	}
 	for len(files) > 0 {
 		n := min(portion, len(files))

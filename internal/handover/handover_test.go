@@ -22,6 +22,9 @@ func listen(t *testing.T) (string, *Listener) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
+	if err := l.Publish(); err != nil {
+		t.Fatal(err)
+	}
 	return path, l
 }
 
@@ -117,6 +120,16 @@ func TestListenTakesThePlace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if c, err := Dial(path); err != nil {
+		t.Fatal(err)
+	} else if _, err := first.Accept(); err != nil { // nobody finds the second yet
+		t.Fatal(err)
+	} else {
+		c.Close()
+	}
+	if err := second.Publish(); err != nil {
+		t.Fatal(err)
+	}
 	c, err := Dial(path)
 	if err != nil {
 		t.Fatal(err)
@@ -126,6 +139,7 @@ func TestListenTakesThePlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	first.Close()
+	first.Remove() // it is the second's
 	if _, err := first.Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Accept after Close: %v", err)
 	}

@@ -11,13 +11,17 @@ import (
 
 // Listener waits for the process that is to take this one's place.
 type Listener struct {
+	// Static after construction
 	l    *net.UnixListener
+	own  string // where the socket is until Publish
 	path string
+	file fs.FileInfo // of the socket
+
+	published bool // owned by who calls Publish, Close and Remove
 }
 
-// Listen makes the socket at path, for this user alone. It takes the place of a
-// socket that is there, whose process hears nothing more, in one step: there is
-// always somebody to call.
+// Listen makes a socket for this user alone, beside path. Nobody finds it there
+// before Publish.
 func Listen(path string) (*Listener, error) {
 	if info, err := os.Lstat(path); err == nil && info.Mode().Type() != fs.ModeSocket {
 		return nil, fmt.Errorf("%s is there and is no socket", path)
@@ -29,15 +33,24 @@ func Listen(path string) (*Listener, error) {
 		return nil, err
 	}
 	l.SetUnlinkOnClose(false)
-	if err = os.Chmod(own, 0o600); err == nil {
-		err = os.Rename(own, path)
+	file, err := os.Lstat(own)
+	if err == nil {
+		err = os.Chmod(own, 0o600)
 	}
 	if err != nil {
 		l.Close()
 		os.Remove(own)
 		return nil, err
 	}
-	return &Listener{l, path}, nil
+	return &Listener{l: l, own: own, path: path, file: file}, nil
+}
+
+// Publish puts the socket at its path. It takes the place of a socket that is there,
+// whose process hears nothing more, in one step: there is always somebody to call.
+func (l *Listener) Publish() error {
+	err := os.Rename(l.own, l.path)
+	l.published = err == nil
+	return err
 }
 
 // Accept waits for the next caller. After Close its error is net.ErrClosed.
@@ -49,8 +62,18 @@ func (l *Listener) Accept() (*Conn, error) {
 	return &Conn{c}, nil
 }
 
-// Close ends Accept. The file stays, since it may be a successor's by now.
-func (l *Listener) Close() error { return l.l.Close() }
+// Close ends Accept. A file that was published stays: there is always somebody to
+// call, or something to take the place of.
+func (l *Listener) Close() error {
+	if !l.published {
+		os.Remove(l.own) // somebody may have done it: no error could matter
+	}
+	return l.l.Close()
+}
 
-// Remove removes the file. It is for who knows that there is no successor.
-func (l *Listener) Remove() error { return os.Remove(l.path) }
+// Remove removes the file, unless it is another process's by now.
+func (l *Listener) Remove() {
+	if there, err := os.Lstat(l.path); err == nil && os.SameFile(there, l.file) {
+		os.Remove(l.path)
+	}
+}

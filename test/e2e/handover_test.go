@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -284,4 +285,80 @@ func dialAt(addr string) (*client.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()
 	return client.Dial(ctx, "http://"+addr, testkit.Key, client.Options{})
+}
+
+// A process that can not start, for a port that is taken, changes nothing: the one
+// whose place it wanted serves on.
+func TestHandoverToOneThatCanNotStart(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	_, port, _ := net.SplitHostPort(taken.Addr().String())
+	bin, err := testkit.Binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, queue := range []string{"memory", "spool"} {
+		dir := shortDir(t)
+		s := testkit.Start(t, testkit.Options{Config: handoverConfig("http://127.0.0.1:1", "queue: "+queue+", path: "+filepath.Join(dir, "hooks.db"), filepath.Join(dir, "h.sock"))})
+		for _, setting := range []string{"DUNLIN_SERVER_PORT", "DUNLIN_OPS_PORT"} {
+			next := exec.Command(bin, "serve", "--config", s.File)
+			next.Env = append(os.Environ(), setting+"="+port)
+			if out, err := next.CombinedOutput(); err == nil || !strings.Contains(string(out), "address already in use") {
+				t.Errorf("%s: %v\n%s", setting, err, out)
+			}
+			s.Dial().Drop()
+		}
+		if files, err := filepath.Glob(filepath.Join(dir, "h.sock*")); err != nil || len(files) != 1 {
+			t.Errorf("%s are left, %v", files, err)
+		}
+		if strings.Contains(s.Log(), "stopping") {
+			t.Errorf("log\n%s", s.Log())
+		}
+	}
+}
+
+// While the first sends its clients away, whoever asks the ops port whether the
+// server is ready hears of the second. One that wants no ops port leaves nobody waiting
+// at the first one's.
+func TestHandoverOfTheOpsPort(t *testing.T) {
+	t.Parallel()
+	dir := shortDir(t)
+	o := testkit.Options{Config: handoverConfig("http://127.0.0.1:1", "path: "+filepath.Join(dir, "kept.db"), filepath.Join(dir, "h.sock"))}
+	first := testkit.Start(t, o)
+	for range 20 { // so many are away only at the end of the window
+		first.Dial()
+	}
+	second := testkit.Start(t, o)
+	asks := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	testkit.Until(t, "the first one stops", func() bool { return strings.Contains(first.Log(), "stopping") })
+	ready := 0 // answers in a row
+	testkit.Until(t, "only the second answers", func() bool {
+		r, err := asks.Get("http://" + second.Ops + "/ready")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Body.Close()
+		if ready++; r.StatusCode != http.StatusOK {
+			ready = 0
+		}
+		return ready == 50
+	})
+	if strings.Contains(first.Log(), `"stopped"`) {
+		t.Error("the first one has ended too early to be asked")
+	}
+	o.Env = []string{"DUNLIN_OPS_ENABLED=false"}
+	testkit.Start(t, o)
+	for _, s := range []*testkit.Server{first, second} {
+		if err := s.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+	if c, err := net.Dial("tcp", second.Ops); err == nil {
+		c.Close()
+		t.Error("the ops port takes connections that nobody serves")
+	}
 }

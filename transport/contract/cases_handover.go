@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -61,16 +62,37 @@ func handOver(t *testing.T, listen Listen, at transport.Address) {
 }
 
 func noListener(t *testing.T, listen Listen) {
-	f, err := os.Open(os.DevNull)
+	file, err := os.Open(os.DevNull)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer file.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	connected, err := c.(*net.TCPConn).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connected.Close()
+	notInherited(t, listen, file)
+	notInherited(t, listen, connected)
+}
+
+func notInherited(t *testing.T, listen Listen, f *os.File) {
+	t.Helper()
 	at := transport.Address{Network: "tcp", Address: "127.0.0.1:0"}
 	s, err := listen([]transport.Address{at}, transport.Options{Inherited: map[transport.Address][]*os.File{at: {f}}},
 		func(transport.Loop) transport.Handler { return nil })
 	if err == nil {
 		s.Close()
-		t.Fatal("no error")
+		t.Errorf("no error from %s", f.Name())
 	}
 }

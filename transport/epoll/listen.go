@@ -4,7 +4,6 @@ package epoll
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -28,7 +27,7 @@ func inherit(a transport.Address, files []*os.File, loops int) (net.Addr, []list
 	var addr net.Addr
 	var sockets []listener
 	for i := range max(len(files), loops) {
-		l, err := net.FileListener(files[i%len(files)])
+		l, err := transport.Inherit(files[i%len(files)])
 		if err == nil {
 			addr = l.Addr()
 			var fd int32
@@ -36,6 +35,12 @@ func inherit(a transport.Address, files []*os.File, loops int) (net.Addr, []list
 			sockets = append(sockets, listener{fd, len(files) < loops})
 		}
 		if err != nil {
+			closeListeners(sockets)
+			return nil, nil, fmt.Errorf("inheriting the listener of %s: %w", a.Address, err)
+		}
+	}
+	if _, tcp := addr.(*net.TCPAddr); tcp {
+		if err := noDelay(sockets); err != nil {
 			closeListeners(sockets)
 			return nil, nil, fmt.Errorf("inheriting the listener of %s: %w", a.Address, err)
 		}
@@ -65,16 +70,24 @@ func bind(a transport.Address, loops int) (net.Addr, []listener, error) {
 			sockets = append(sockets, listener{fd: fd})
 		}
 	}
-	for _, s := range sockets { // accepted sockets inherit it
-		if err == nil {
-			err = os.NewSyscallError("setsockopt", unix.SetsockoptInt(int(s.fd), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1))
-		}
+	if err == nil {
+		err = noDelay(sockets)
 	}
 	if err != nil {
 		closeListeners(sockets)
 		return nil, nil, fmt.Errorf("listening on %s: %w", addr, err)
 	}
 	return addr, sockets, nil
+}
+
+// noDelay has the sockets that are accepted send at once: they inherit it.
+func noDelay(sockets []listener) error {
+	for _, s := range sockets {
+		if err := unix.SetsockoptInt(int(s.fd), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
+			return os.NewSyscallError("setsockopt", err)
+		}
+	}
+	return nil
 }
 
 func closeListeners(sockets []listener) {
@@ -133,13 +146,14 @@ func control(rc syscall.RawConn, f func(fd int) error) error {
 	return inner
 }
 
-// bindUnix opens one socket that all loops share. A socket file that nobody
-// listens on was left behind by a process that was killed, and is replaced.
+// bindUnix opens one socket that all loops share.
 func bindUnix(a transport.Address, loops int) (net.Addr, []listener, error) {
-	addr, fd, err := open(a, false)
-	if errors.Is(err, unix.EADDRINUSE) && transport.RemoveDeserted(a) {
-		addr, fd, err = open(a, false)
+	l, err := transport.Bind(a)
+	if err != nil {
+		return nil, nil, err
 	}
+	addr := l.Addr()
+	fd, err := takeListener(l)
 	if err != nil {
 		return nil, nil, err
 	}

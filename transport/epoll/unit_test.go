@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"net"
+	"os"
 	"testing"
 	"time"
 	"unsafe"
@@ -288,5 +290,31 @@ func BenchmarkFlush(b *testing.B) {
 			b.ReportMetric(per, "ns/conn")
 			b.ReportMetric(per/float64(c.frames), "ns/delivery")
 		})
+	}
+}
+
+// A socket that somebody else has bound sends at once too, what the loops accept
+// from it inherits that.
+func TestInheritedSocketsDoNotDelay(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	f, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	_, sockets, err := inherit(transport.Address{Network: "tcp", Address: "127.0.0.1:0"}, []*os.File{f}, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeListeners(sockets)
+	for _, s := range sockets {
+		if on, err := unix.GetsockoptInt(int(s.fd), unix.IPPROTO_TCP, unix.TCP_NODELAY); err != nil || on == 0 {
+			t.Errorf("TCP_NODELAY %d, %v", on, err)
+		}
 	}
 }

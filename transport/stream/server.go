@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"dunlin/transport"
@@ -76,7 +74,7 @@ func Listen(addresses []transport.Address, o transport.Options, newHandler trans
 // open listens on an address, with the sockets that are inherited if there are any.
 func open(a transport.Address, inherited []*os.File) (opened []net.Listener, err error) {
 	for _, f := range inherited {
-		l, err := net.FileListener(f)
+		l, err := transport.Inherit(f)
 		if err != nil {
 			closeAll(opened)
 			return nil, fmt.Errorf("inheriting the listener of %s: %w", a.Address, err)
@@ -89,10 +87,7 @@ func open(a transport.Address, inherited []*os.File) (opened []net.Listener, err
 	if len(inherited) > 0 {
 		return opened, nil
 	}
-	l, err := net.Listen(a.Network, a.Address)
-	if strings.HasPrefix(a.Network, "unix") && errors.Is(err, syscall.EADDRINUSE) && transport.RemoveDeserted(a) {
-		l, err = net.Listen(a.Network, a.Address)
-	}
+	l, err := transport.Bind(a)
 	return []net.Listener{l}, err
 }
 
