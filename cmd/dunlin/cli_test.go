@@ -69,6 +69,11 @@ func TestCommands(t *testing.T) {
 				"--port: must be a whole number from 0 to 65535, not \"http\"\n2 mistakes\n"},
 		{"check good.yaml", nil, 2, "", "dunlin: unknown command \"good.yaml\" for \"dunlin check\"\nTry dunlin --help\n"},
 		{"webhooks nosuch", nil, 2, "", "dunlin: unknown command \"nosuch\" for \"dunlin webhooks\"\nTry dunlin --help\n"},
+		{"trigger a b \xff -c good.yaml", nil, 1, "", "dunlin: DATA must be text in UTF-8; encode anything else, such as with base64\n"},
+		{"trigger a b --url 127.0.0.1:6001 -c good.yaml", nil, 1, "", "dunlin: --url must be an http or https URL, not \"127.0.0.1:6001\"\n"},
+		{"tail a --url ftp://h -c good.yaml", nil, 1, "", "dunlin: --url must be an http or https URL, not \"ftp://h\"\n"},
+		{"channels --url http://h?a=b -c good.yaml", nil, 1, "", "dunlin: --url must be an http or https URL, not \"http://h?a=b\"\n"},
+		{"tail a --count -1 -c good.yaml", nil, 1, "", "dunlin: --count must not be negative\n"},
 		{"check --file x", nil, 2, "", "dunlin: unknown flag: --file\nTry dunlin --help\n"},
 		{"chek", nil, 2, "", "dunlin: unknown command \"chek\" for \"dunlin\"\n\nDid you mean this?\n\tcheck\n\nTry dunlin --help\n"},
 	} {

@@ -116,4 +116,3 @@ func newHookQueue(t *testing.T) webhooks.Queue {
 	t.Cleanup(func() { q.Close() })
 	return q
 }
-

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -111,6 +112,9 @@ func (c *cli) terminateCommand() *cobra.Command {
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return does(func(cmd *cobra.Command) error {
+			if args[0] == "" {
+				return errors.New("USER must not be empty")
+			}
 			s, err := c.server(cmd)
 			if err != nil {
 				return err

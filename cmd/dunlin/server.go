@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"syscall"
@@ -43,7 +44,11 @@ func serverFlags(cmd *cobra.Command) {
 // does. It need not be configured here at all when the flags say everything.
 func (c *cli) server(cmd *cobra.Command) (*server, error) {
 	flag := func(name string) string { return cmd.Flag(name).Value.String() }
-	s := &server{url: flag("url"), key: flag("key"), http: &http.Client{Timeout: callTimeout}}
+	base, err := serverURL(flag("url"))
+	if err != nil {
+		return nil, err
+	}
+	s := &server{url: base, key: flag("key"), http: &http.Client{Timeout: callTimeout}}
 	id, secret := flag("app-id"), (*protocol.Secret)(nil)
 	if text := flag("secret"); text != "" {
 		text, err := c.env.secretsFrom("")(text)
@@ -76,6 +81,21 @@ func (c *cli) server(cmd *cobra.Command) (*server, error) {
 	s.api = client.NewAPI(s.url, id, s.key, secret)
 	s.api.HTTPClient = s.http
 	return s, nil
+}
+
+// serverURL is a server's URL with the scheme that HTTP has, whichever of the two
+// it was copied with; "" stays.
+func serverURL(text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	scheme := map[string]string{"http": "http", "ws": "http", "https": "https", "wss": "https"}
+	u, err := url.Parse(text)
+	if err != nil || scheme[u.Scheme] == "" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return "", fmt.Errorf("--url must be an http or https URL, not %q", shorten(text))
+	}
+	u.Scheme = scheme[u.Scheme]
+	return u.String(), nil
 }
 
 // callTimeout bounds one request to a server.

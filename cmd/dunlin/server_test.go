@@ -227,3 +227,19 @@ func TestTailForPeople(t *testing.T) {
 		t.Errorf("%s %v, want %s", got, err, want)
 	}
 }
+
+func TestServerURL(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"": "", "ws://h:1": "http://h:1", "wss://h/x/": "https://h/x/", "http://[::1]:6001": "http://[::1]:6001", "https://h": "https://h",
+	} {
+		if got, err := serverURL(text); err != nil || got != want {
+			t.Errorf("%s: %q, %v; want %q", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"h", "h:1", "/h", "ftp://h", "http://", "http://h?a", "http://u:p@h", "http://h#f", "http://h:port"} {
+		if got, err := serverURL(text); err == nil {
+			t.Errorf("%s: %q", text, got)
+		}
+	}
+}

@@ -30,6 +30,9 @@ func (c *cli) tailCommand() *cobra.Command {
 	}
 	cmd.RunE = func(cmd *cobra.Command, channels []string) error {
 		return does(func(cmd *cobra.Command) (err error) {
+			if t.left < 0 {
+				return errors.New("--count must not be negative")
+			}
 			if t.server, err = c.server(cmd); err != nil {
 				return err
 			}
@@ -55,7 +58,7 @@ type tail struct {
 	asJSON   bool
 	notes    io.Writer
 	print    func(client.Event) error
-	left     int // events still to be printed; 0 or less: any number
+	left     int // events still to be printed; 0 and then less: any number
 }
 
 // errCounted ends a tail that has printed as many events as it was to.

@@ -2,11 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -35,7 +37,7 @@ func (c *cli) triggerCommand() *cobra.Command {
 				p.Data = args[2]
 			}
 			if p.Data == "-" {
-				text, err := io.ReadAll(cmd.InOrStdin())
+				text, err := io.ReadAll(io.LimitReader(cmd.InOrStdin(), maxInput+1))
 				if err != nil {
 					return fmt.Errorf("reading standard input: %w", err)
 				}
@@ -51,7 +53,16 @@ func (c *cli) triggerCommand() *cobra.Command {
 	return cmd
 }
 
+// maxInput is more than any server takes, and stops what never ends.
+const maxInput = 64 << 20
+
 func (c *cli) trigger(cmd *cobra.Command, p client.Publication) error {
+	switch {
+	case len(p.Data) > maxInput:
+		return errors.New("DATA is too long for an event")
+	case !utf8.ValidString(p.Data): // JSON would have others in place of these bytes
+		return errors.New("DATA must be text in UTF-8; encode anything else, such as with base64")
+	}
 	s, err := c.server(cmd)
 	if err != nil {
 		return err
