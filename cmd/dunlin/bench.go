@@ -60,7 +60,7 @@ func (c *cli) scenarioCommand(s benchScenario) *cobra.Command {
 		Use:   s.name,
 		Short: s.short,
 		Args:  cobra.NoArgs,
-		RunE: does(func(cmd *cobra.Command) error {
+		RunE: does(func(cmd *cobra.Command, _ []string) error {
 			if err := refuseNothing(s.name, cmd.Flags()); err != nil {
 				return err
 			}

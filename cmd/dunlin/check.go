@@ -19,7 +19,7 @@ func (c *cli) checkCommand() *cobra.Command {
 	return cmd
 }
 
-func (c *cli) check(cmd *cobra.Command) error {
+func (c *cli) check(cmd *cobra.Command, _ []string) error {
 	cfg, err := c.load(c.sources(cmd))
 	if err != nil {
 		return err

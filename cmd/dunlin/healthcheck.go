@@ -32,7 +32,7 @@ func (c *cli) healthcheckCommand() *cobra.Command {
 			"  dunlin healthcheck --url https://127.0.0.1:6001 --insecure\n" +
 			"  HEALTHCHECK CMD [\"/dunlin\", \"healthcheck\"]      # in a Dockerfile",
 		Args: cobra.NoArgs,
-		RunE: does(func(cmd *cobra.Command) error {
+		RunE: does(func(cmd *cobra.Command, _ []string) error {
 			p, err := c.probe(cmd, url, socket, insecure)
 			if err != nil {
 				return err

@@ -27,7 +27,7 @@ func (c *cli) listenCommand() *cobra.Command {
 		Example: "  dunlin webhooks listen --port 8080 --config apps.yaml\n" +
 			"  dunlin webhooks listen --port 8080 --status 500   # to see what the server does with a failure",
 		Args: cobra.NoArgs,
-		RunE: does(func(cmd *cobra.Command) error {
+		RunE: does(func(cmd *cobra.Command, _ []string) error {
 			cfg, err := c.load(c.sources(cmd))
 			if err != nil {
 				return err

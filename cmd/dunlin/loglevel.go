@@ -18,9 +18,7 @@ func (c *cli) logCommand() *cobra.Command {
 			"  dunlin log info --url http://10.0.0.5:9601 --token env:ADMIN_TOKEN",
 		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: []string{"debug", "info", "warn", "error"},
-	}
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return does(func(cmd *cobra.Command) error {
+		RunE: does(func(cmd *cobra.Command, args []string) error {
 			admin, err := c.admin(cmd)
 			if err != nil {
 				return err
@@ -36,7 +34,7 @@ func (c *cli) logCommand() *cobra.Command {
 			}
 			_, err = fmt.Fprintln(c.stdout, level.Level)
 			return err
-		})(cmd, nil)
+		}),
 	}
 	adminFlags(cmd)
 	return cmd

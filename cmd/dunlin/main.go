@@ -74,9 +74,9 @@ func (c *cli) root() *cobra.Command {
 }
 
 // does makes a command's work a cobra function whose errors are failures.
-func does(work func(cmd *cobra.Command) error) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, _ []string) error {
-		if err := work(cmd); err != nil {
+func does(work func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := work(cmd, args); err != nil {
 			return failure{err}
 		}
 		return nil

@@ -22,7 +22,7 @@ func (c *cli) migrateCommand() *cobra.Command {
 		Example: "  dunlin migrate --from soketi --config soketi.json > apps.yaml\n" +
 			"  dunlin migrate --from reverb --config .env > apps.yaml",
 		Args: cobra.NoArgs,
-		RunE: does(func(*cobra.Command) error { return c.migrate(from, file) }),
+		RunE: does(func(*cobra.Command, []string) error { return c.migrate(from, file) }),
 	}
 	cmd.Flags().StringVar(&from, "from", "", "`SERVER` to come from: soketi or reverb")
 	cmd.Flags().StringVarP(&file, "config", "c", "", "its configuration `FILE`")

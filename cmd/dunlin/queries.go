@@ -24,11 +24,9 @@ func (c *cli) channelsCommand() *cobra.Command {
 		Example: "  dunlin channels\n" +
 			"  dunlin channels presence- --json | jq .",
 		Args: cobra.MaximumNArgs(1),
-	}
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return does(func(cmd *cobra.Command) error {
+		RunE: does(func(cmd *cobra.Command, args []string) error {
 			return c.channels(cmd, strings.Join(args, ""), asJSON)
-		})(cmd, args)
+		}),
 	}
 	serverFlags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, as the HTTP API has it")
@@ -67,9 +65,7 @@ func (c *cli) usersCommand() *cobra.Command {
 		Short:   "List the users on a presence channel",
 		Example: "  dunlin users presence-lobby",
 		Args:    cobra.ExactArgs(1),
-	}
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return does(func(cmd *cobra.Command) error { return c.users(cmd, args[0], asJSON) })(cmd, args)
+		RunE:    does(func(cmd *cobra.Command, args []string) error { return c.users(cmd, args[0], asJSON) }),
 	}
 	serverFlags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, as the HTTP API has it")
@@ -109,9 +105,7 @@ func (c *cli) terminateCommand() *cobra.Command {
 			"by themselves; whoever may still sign in can do so.",
 		Example: "  dunlin terminate 42",
 		Args:    cobra.ExactArgs(1),
-	}
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return does(func(cmd *cobra.Command) error {
+		RunE: does(func(cmd *cobra.Command, args []string) error {
 			if args[0] == "" {
 				return errors.New("USER must not be empty")
 			}
@@ -124,7 +118,7 @@ func (c *cli) terminateCommand() *cobra.Command {
 			}
 			_, err = fmt.Fprintf(c.stdout, "connections of user %s are being closed\n", args[0])
 			return err
-		})(cmd, args)
+		}),
 	}
 	serverFlags(cmd)
 	return cmd

@@ -21,7 +21,7 @@ func (c *cli) serveCommand() *cobra.Command {
 			"  dunlin serve --host 0.0.0.0 --port 6001\n" +
 			"  dunlin serve --handover /run/dunlin/handover.sock   # again, to replace the first",
 		Args: cobra.NoArgs,
-		RunE: does(func(cmd *cobra.Command) error {
+		RunE: does(func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := untilSignal()
 			defer stop()
 			return c.serve(ctx, c.sources(cmd))

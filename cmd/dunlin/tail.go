@@ -27,9 +27,7 @@ func (c *cli) tailCommand() *cobra.Command {
 			"  dunlin tail presence-lobby --user-id watcher\n" +
 			"  dunlin tail my-channel --count 1 | jq .data",
 		Args: cobra.MinimumNArgs(1),
-	}
-	cmd.RunE = func(cmd *cobra.Command, channels []string) error {
-		return does(func(cmd *cobra.Command) (err error) {
+		RunE: does(func(cmd *cobra.Command, channels []string) (err error) {
 			if t.left < 0 {
 				return errors.New("--count must not be negative")
 			}
@@ -40,7 +38,7 @@ func (c *cli) tailCommand() *cobra.Command {
 			defer stop()
 			t.channels, t.notes, t.print = channels, c.stderr, c.eventPrinter(t.asJSON)
 			return t.follow(ctx)
-		})(cmd, channels)
+		}),
 	}
 	serverFlags(cmd)
 	f := cmd.Flags()

@@ -29,9 +29,7 @@ func (c *cli) triggerCommand() *cobra.Command {
 			"  dunlin trigger '#server-to-user-42' notice '\"to all connections of user 42\"'\n" +
 			"  cat report.json | dunlin trigger reports ready -",
 		Args: cobra.RangeArgs(2, 3),
-	}
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return does(func(cmd *cobra.Command) error {
+		RunE: does(func(cmd *cobra.Command, args []string) error {
 			p.Channels, p.Name, p.Data = append([]string{args[0]}, also...), args[1], "{}"
 			if len(args) == 3 {
 				p.Data = args[2]
@@ -44,7 +42,7 @@ func (c *cli) triggerCommand() *cobra.Command {
 				p.Data = strings.TrimSuffix(string(text), "\n")
 			}
 			return c.trigger(cmd, p)
-		})(cmd, args)
+		}),
 	}
 	serverFlags(cmd)
 	cmd.Flags().StringArrayVar(&also, "also", nil, "a further `CHANNEL`; may be given again")

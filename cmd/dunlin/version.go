@@ -19,7 +19,7 @@ func (c *cli) versionCommand() *cobra.Command {
 		Use:   "version",
 		Short: "Print version, commit and Go version",
 		Args:  cobra.NoArgs,
-		RunE: does(func(*cobra.Command) error {
+		RunE: does(func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintf(c.stdout, "dunlin %s\ncommit %s\n%s %s/%s\n",
 				version, commitOf(debug.ReadBuildInfo()), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -40,7 +39,7 @@ func (c *cli) deadCommand() *cobra.Command {
 		Example: "  dunlin webhooks dead --config apps.yaml\n" +
 			"  dunlin webhooks dead --url http://10.0.0.5:9601 --token env:ADMIN_TOKEN --app app-id --json",
 		Args: cobra.NoArgs,
-		RunE: does(func(cmd *cobra.Command) error {
+		RunE: does(func(cmd *cobra.Command, _ []string) error {
 			admin, err := c.admin(cmd)
 			if err != nil {
 				return err
@@ -62,24 +61,22 @@ func (c *cli) deadCommand() *cobra.Command {
 
 func (c *cli) printDead(list ops.DeadLetters, asJSON bool) error {
 	if asJSON {
-		enc := json.NewEncoder(c.stdout)
-		enc.SetEscapeHTML(false)
 		for _, d := range list.Dead {
-			if err := enc.Encode(d); err != nil {
+			if err := c.printJSON(d); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	w := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
+	var rows [][]string
 	if len(list.Dead) > 0 {
-		fmt.Fprintln(w, "ID\tAPP\tEVENT\tCHANNEL\tHAPPENED\tGIVEN UP\tREASON")
+		rows = append(rows, []string{"ID", "APP", "EVENT", "CHANNEL", "HAPPENED", "GIVEN UP", "REASON"})
 	}
 	for _, d := range list.Dead {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", d.ID, d.App, d.Name, printable(d.Channel),
-			d.At.UTC().Format(time.DateTime), d.Died.UTC().Format(time.DateTime), printable(d.Reason))
+		rows = append(rows, []string{d.ID, d.App, d.Name.String(), printable(d.Channel),
+			d.At.UTC().Format(time.DateTime), d.Died.UTC().Format(time.DateTime), printable(d.Reason)})
 	}
-	if err := w.Flush(); err != nil {
+	if err := c.printTable(rows); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintln(c.stdout, counted(len(list.Dead), "dead letter"))
@@ -100,9 +97,7 @@ func (c *cli) replayCommand() *cobra.Command {
 			}
 			return nil
 		},
-	}
-	cmd.RunE = func(cmd *cobra.Command, ids []string) error {
-		return does(func(cmd *cobra.Command) error {
+		RunE: does(func(cmd *cobra.Command, ids []string) error {
 			admin, err := c.admin(cmd)
 			if err != nil {
 				return err
@@ -113,7 +108,7 @@ func (c *cli) replayCommand() *cobra.Command {
 			}
 			_, err = fmt.Fprintln(c.stdout, counted(done.Replayed, "event"), "to be sent again")
 			return err
-		})(cmd, nil)
+		}),
 	}
 	adminFlags(cmd)
 	cmd.Flags().StringVar(&app, "app", "", "only of the app with this `ID`")
@@ -137,7 +132,7 @@ func adminFlags(cmd *cobra.Command) {
 // admin finds the server's admin interface: where the flags say, else where the
 // configuration does.
 func (c *cli) admin(cmd *cobra.Command) (*adminClient, error) {
-	a := &adminClient{http: &http.Client{Timeout: 30 * time.Second}}
+	a := &adminClient{http: &http.Client{Timeout: callTimeout}}
 	a.base, _ = cmd.Flags().GetString("url")
 	if text, _ := cmd.Flags().GetString("token"); text != "" {
 		text, err := c.env.secretsFrom("")(text)
