@@ -37,34 +37,6 @@ func TestCounterThrottle(t *testing.T) {
 	}
 }
 
-// PROTOCOL 3.12: a token bucket, 10 at once, 10 a second
-func TestBucket(t *testing.T) {
-	t.Parallel()
-	var b bucket
-	now := time.Unix(1000, 0)
-	take := func() (n int) {
-		for b.take(now, 10) {
-			n++
-		}
-		return n
-	}
-	if n := take(); n != 10 {
-		t.Errorf("%d at first, want 10", n)
-	}
-	now = now.Add(500 * time.Millisecond)
-	if n := take(); n != 5 {
-		t.Errorf("%d after half a second, want 5", n)
-	}
-	now = now.Add(-time.Hour) // a clock that was set back takes nothing away
-	if n := take(); n != 0 {
-		t.Errorf("%d after the clock went back", n)
-	}
-	now = now.Add(2 * time.Hour)
-	if n := take(); n != 10 {
-		t.Errorf("%d after a long time, want 10", n)
-	}
-}
-
 func TestOriginAllowed(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

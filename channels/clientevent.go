@@ -2,7 +2,6 @@ package channels
 
 import (
 	"math/bits"
-	"time"
 
 	"dunlin/cluster"
 	"dunlin/internal/mailbox"
@@ -28,7 +27,7 @@ func (x *session) clientEvent(m protocol.ClientMessage) *protocol.Error {
 	if sub == nil || sub.room == nil {
 		return protocol.ErrNotSubscribed(ev.Channel)
 	}
-	if l.ClientEventsPerSecond > 0 && !x.events.take(x.shard.hub.opts.Now(), l.ClientEventsPerSecond) {
+	if l.ClientEventsPerSecond > 0 && !x.events.Take(x.shard.hub.opts.Now(), l.ClientEventsPerSecond) {
 		x.shard.counters.Drop(metrics.DropClientEvents)
 		return protocol.ErrClientEventRate
 	}
@@ -100,22 +99,4 @@ func (x *session) moved(e *entry) {
 	if told {
 		x.held(e, (*mailbox.Box[command]).HalfFull)
 	}
-}
-
-// bucket is a token bucket: as many tokens as a second brings, full at first. It is
-// kept as the time at which it will be full, in ns since 1970, which is small.
-type bucket int64
-
-// take takes one token, if there is one at now.
-func (b *bucket) take(now time.Time, perSecond int) bool {
-	at := now.UnixNano()
-	empty := at + int64(time.Second) // when it will be full if it is empty now; no clock that was set back makes it later
-	full := min(max(int64(*b), at), empty)
-	next := full + int64(time.Second)/int64(perSecond)
-	if next > empty {
-		*b = bucket(full)
-		return false
-	}
-	*b = bucket(next)
-	return true
 }

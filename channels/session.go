@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"dunlin/apps"
+	"dunlin/internal/bucket"
 	"dunlin/metrics"
 	"dunlin/protocol"
 	"dunlin/transport"
@@ -18,9 +19,9 @@ type session struct {
 	app    *apps.App    // changes with a reload
 	counts *metrics.App // of the app on this loop
 	subs   subscriptions
-	events bucket    // of client events
-	user   *identity // nil until signed in
-	place  int32     // in shard.sessions
+	events bucket.Bucket // of client events
+	user   *identity     // nil until signed in
+	place  int32         // in shard.sessions
 
 	authorized bool // signed in, or has joined a private channel once (PROTOCOL 1.40)
 	closing    bool // Close was called

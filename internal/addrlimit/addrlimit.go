@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"dunlin/internal/bucket"
 )
 
 // Limits of a Limiter. 0 is no limit.
@@ -40,7 +42,7 @@ type Limiter struct {
 	// Guarded by mu
 	seats  map[netip.Addr]*Seat // of addresses with open connections
 	recent *table               // nil: not limited
-	all    meter
+	all    bucket.Bucket
 }
 
 // Seat is the connections of one address. A nil Seat belongs to no address.
@@ -69,15 +71,15 @@ func (l *Limiter) Enter(from net.Addr) (*Seat, Verdict) {
 	address, known := groupOf(from)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := l.now().UnixNano()
-	if known && l.recent != nil && !l.recent.of(address).take(now, l.limits.NewPerAddressSecond) {
+	now := l.now()
+	if known && l.recent != nil && !l.recent.of(address).Take(now, l.limits.NewPerAddressSecond) {
 		return nil, AddressTooFast
 	}
 	seat := l.seats[address]
 	if known && l.limits.PerAddress > 0 && seat != nil && seat.taken >= l.limits.PerAddress {
 		return nil, TooMany
 	}
-	if l.limits.NewPerSecond > 0 && !l.all.take(now, l.limits.NewPerSecond) {
+	if l.limits.NewPerSecond > 0 && !l.all.Take(now, l.limits.NewPerSecond) {
 		return nil, TooFast
 	}
 	if !known || l.limits.PerAddress == 0 {

@@ -60,30 +60,6 @@ func TestEnter(t *testing.T) {
 	}
 }
 
-// TestMeter: so many at once, then one at a time, and a clock that is set back does
-// no harm.
-func TestMeter(t *testing.T) {
-	t.Parallel()
-	var m meter
-	now := time.Unix(1000, 0)
-	for i, v := range []struct {
-		after  time.Duration
-		asked  int
-		passed int
-	}{{0, 20, 10}, {100 * time.Millisecond, 5, 1}, {time.Hour, 20, 10}, {-time.Hour, 5, 0}, {time.Second, 20, 10}} {
-		now = now.Add(v.after)
-		passed := 0
-		for range v.asked {
-			if m.take(now.UnixNano(), 10) {
-				passed++
-			}
-		}
-		if passed != v.passed {
-			t.Errorf("step %d: %d passed, want %d", i, passed, v.passed)
-		}
-	}
-}
-
 // TestMemory: more addresses than the table has places come and go; nothing is kept, and those that are
 // refused cost nothing at all.
 //

@@ -48,7 +48,8 @@ const (
 // floors says on which floor a package stands. A name that ends in "/" is all
 // packages below it that are not named.
 var floors = map[string]int{
-	"protocol": ground, "metrics": ground, "internal/mailbox": ground, "internal/handover": ground, "internal/lograte": ground, "internal/addrlimit": ground, "internal/tracing": tools,
+	"protocol": ground, "metrics": ground, "internal/mailbox": ground, "internal/handover": ground, "internal/lograte": ground, "internal/bucket": ground,
+	"internal/tracing": tools, "internal/addrlimit": tools,
 	"transport": contracts, "cluster": contracts, "webhooks": contracts, "apps": contracts,
 	"transport/wire": framing, "internal/redis": framing, "webhooks/ledger": framing,
 	"transport/": workers, "cluster/": workers, "webhooks/": workers, "apps/": workers, "internal/client": workers,
