@@ -57,7 +57,10 @@ func (c *cable) Heal() {
 func (w *world) namespaceHost() host {
 	n := hosts.Add(1)
 	name := fmt.Sprintf("dunlin%d-%d", os.Getpid(), n)
-	address := func(cable, end int64) string { return fmt.Sprintf("198.18.%d.%d", n*2+cable, end) }
+	address := func(cable, end int64) string {
+		net := (int64(os.Getpid())*32 + n*2 + cable) % 512 // another run may be under way
+		return fmt.Sprintf("198.%d.%d.%d", 18+net/256, net%256, end)
+	}
 	ip(w.t, "netns", "add", name)
 	w.t.Cleanup(func() { ip(w.t, "netns", "del", name) }) // and with it its cables
 	ip(w.t, "-n", name, "link", "set", "lo", "up")

@@ -8,10 +8,11 @@ import { Site, scripts } from './site.js'
 
 const folder = new URL('../clients/', import.meta.url)
 /**
- * These are about the server SDK, which no page loads, and about what travels, which no
- * page sees (compression.test.js here does). Every other file runs here.
+ * These are about the server SDK, which no page loads, about what travels, which no page
+ * sees (compression.test.js here does), and about programs of Node. Every other file runs
+ * here.
  */
-const notOfPages = ['sdk.test.js', 'webhooks.test.js', 'compression.test.js']
+const notOfPages = ['sdk.test.js', 'webhooks.test.js', 'compression.test.js', 'docs.test.js', 'moving.test.js', 'tls.test.js']
 const files = readdirSync(folder).filter((name) => name.endsWith('.test.js') && !notOfPages.includes(name))
 // Its clients wait out what pusher-js waits; the others run meanwhile.
 files.sort((a, b) => (b === 'reconnect.test.js') - (a === 'reconnect.test.js'))
