@@ -49,7 +49,11 @@ func (w *watcher) errors() <-chan error {
 }
 
 func (w *watcher) concerns(e fsnotify.Event) bool {
-	_, found := slices.BinarySearch(w.trail, filepath.Clean(e.Name))
+	name := filepath.Clean(e.Name)
+	_, found := slices.BinarySearch(w.trail, name)
+	if !found && (e.Has(fsnotify.Remove) || e.Has(fsnotify.Rename)) { // a folder makes place for another
+		_, found = slices.BinarySearch(w.watched, name)
+	}
 	return found
 }
 

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -226,5 +227,27 @@ func TestConfigMap(t *testing.T) {
 	out, err := exec.Command(bin, "check", "--config", write(t, dir, "apps.yaml", m.Data["apps.yaml"])).CombinedOutput()
 	if err != nil || !strings.HasPrefix(string(out), "ok: ") {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// What docs/deploying.md has installed is what the unit's user may read and run.
+func TestUnitReadsItsConfiguration(t *testing.T) {
+	t.Parallel()
+	unit, err := os.ReadFile("../../deploy/systemd/dunlin.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../../docs/deploying.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	group := regexp.MustCompile(`(?m)^Group=(\S+)$`).FindSubmatch(unit)
+	if group == nil {
+		t.Fatal("the unit has no group, so that nobody can give it a file")
+	}
+	for _, want := range []string{" " + string(group[1]) + "\n", "install -D -m 640 -g " + string(group[1]) + " apps.yaml /etc/dunlin/apps.yaml\n"} {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("no %q", want)
+		}
 	}
 }

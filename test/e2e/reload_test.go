@@ -205,6 +205,35 @@ func TestReloadOfAConfigMap(t *testing.T) {
 	}
 }
 
+// A release that is put in place as a whole folder is another folder, with another file.
+func TestReloadOfAFolder(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "config")
+	put := func(secret string) {
+		if err := os.MkdirAll(dir+".new", 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir+".new", "apps.yaml"), []byte(reloadServer+appLine("a", "secret: "+secret)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(dir+".new", dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("first")
+	s := testkit.Start(t, testkit.Options{File: filepath.Join(dir, "apps.yaml")})
+	for n := range 2 {
+		if err := os.Rename(dir, fmt.Sprint(dir, n)); err != nil {
+			t.Fatal(err)
+		}
+		if n == 1 { // seen to be gone
+			applied(t, s, "failed", 1)
+		}
+		put(fmt.Sprint("secret-", n))
+		applied(t, s, "applied", float64(n+1))
+	}
+}
+
 // traffic signs with whatever secret is current, over and over: requests,
 // subscriptions and sign-ins.
 type traffic struct {
