@@ -21,9 +21,9 @@ import (
 	"dunlin/transport"
 )
 
-// Program is a server with all its parts, built bottom-up. This file and
-// transports.go are the only ones that name implementations. A test makes one,
-// starts it on port 0 and stops it by ending Wait's context.
+// Program is a server with all its parts, built bottom-up. Files that
+// begin with "wire" or "transports" are the only ones that name implementations. A
+// test makes one, starts it on port 0 and stops it by ending Wait's context.
 type Program struct {
 	// Static after construction
 	cfg      *Config
@@ -53,7 +53,14 @@ type Program struct {
 type listenFunc func([]transport.Address, transport.Options, transport.NewHandler) (transport.Server, error)
 
 func newProgram(cfg *Config, in *inheritance, level *slog.LevelVar, log *slog.Logger) (*Program, error) {
-	p := &Program{cfg: cfg, logging: cfg.Log, in: in, log: log, level: level, counters: metrics.New(), reloads: metrics.NewReloads(time.Now()), apps: apps.NewRegistry(cfg.Apps...), listen: transports[cfg.Server.Transport], cert: newCertificate(cfg.Server.TLS, log)}
+	p := &Program{
+		cfg: cfg, in: in, log: log, level: level, logging: cfg.Log,
+		counters: metrics.New(),
+		reloads:  metrics.NewReloads(time.Now()),
+		apps:     apps.NewRegistry(cfg.Apps...),
+		cert:     newCertificate(cfg.Server.TLS, log),
+		listen:   transports[cfg.Server.Transport],
+	}
 	if p.listen == nil {
 		return nil, fmt.Errorf("transport %q is not available on this system", cfg.Server.Transport)
 	}

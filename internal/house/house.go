@@ -77,7 +77,7 @@ const (
 	ruleFloor     = "a floor imports only floors below it"
 	ruleHome      = "every package stands on a floor, named in internal/house"
 	ruleContracts = "above the implementations, only contracts are known"
-	ruleWire      = "cmd/dunlin's wire.go and transports.go are the only files that name implementations"
+	ruleWire      = "in cmd/dunlin only files that begin with wire or transports name implementations"
 	ruleTestOnly  = "contract tests and the test kit are imported by tests only"
 	ruleProtocol  = "protocol: standard library and a JSON reader only, no goroutines, no I/O, no clock"
 )
