@@ -153,6 +153,8 @@ func (s *server) explain(err error) error {
 		return nil
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT):
 		return fmt.Errorf("nothing listens at %s: start it with dunlin serve, or say with --url where it is", s.url)
+	case errors.As(err, new(x509.UnknownAuthorityError)):
+		return fmt.Errorf("%w\nSSL_CERT_FILE=FILE, or --config with the server's configuration, says whom to trust", err)
 	case !errors.As(err, &refused):
 		return err
 	case refused.Status == http.StatusUnauthorized:

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -225,6 +227,34 @@ func TestTailForPeople(t *testing.T) {
 	got, err := json.Marshal(newTailLine(e, at))
 	if want := `{"time":"2026-01-02T03:04:05Z","channel":"private-c","event":"client-e\u001b[2J","user_id":"7","data":"a` + "\u009b" + `b\nc"}`; err != nil || string(got) != want {
 		t.Errorf("%s %v, want %s", got, err, want)
+	}
+}
+
+// fullDisk takes no more.
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+// A tail whose output takes no more ends: another connection would not help.
+func TestTailThatCanNotPrint(t *testing.T) {
+	t.Parallel()
+	s := startTalking(t)
+	code, notes := make(chan int, 1), &bytes.Buffer{}
+	go func() {
+		code <- run(append([]string{"tail", "room"}, s.flags...), fullDisk{}, notes, surroundings(nil, "SECRET=s"))
+	}()
+	for { // before it is subscribed nothing is printed
+		select {
+		case got := <-code:
+			if got != exitFailed || !strings.Contains(notes.String(), "no space left") {
+				t.Errorf("%d\n%s", got, notes)
+			}
+			return
+		default:
+			if got, _, stderr := s.run("trigger", "room", "e"); got != exitOK {
+				t.Fatal(stderr)
+			}
+		}
 	}
 }
 

@@ -62,6 +62,9 @@ type tail struct {
 // errCounted ends a tail that has printed as many events as it was to.
 var errCounted = errors.New("counted")
 
+// errPrinting ends one whose output takes no more: coming back would not help.
+var errPrinting = errors.New("printing")
+
 // follow prints events until ctx ends, the server refuses for good, or all that
 // were asked for are printed. A server that was there once is waited for.
 func (t *tail) follow(ctx context.Context) error {
@@ -78,6 +81,8 @@ func (t *tail) follow(ctx context.Context) error {
 			return nil
 		case errors.As(err, &refused):
 			return fmt.Errorf("the server refused: %s", refused.Message)
+		case errors.Is(err, errPrinting):
+			return err
 		case !known || closeCode(err) >= 4000 && closeCode(err) < 4100: // PROTOCOL 1.35: not to be tried again
 			return t.server.explain(err)
 		}
@@ -156,7 +161,7 @@ func (t *tail) listen(ctx context.Context, c *client.Conn) error {
 		case e.Name == client.SubscriptionError: // pusher:error follows
 		default:
 			if err := t.print(e); err != nil {
-				return err
+				return fmt.Errorf("%w an event: %w", errPrinting, err)
 			}
 			if t.left--; t.left == 0 {
 				return errCounted

@@ -1,9 +1,11 @@
 package e2e
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -321,6 +323,26 @@ func TestHandoverToOneThatCanNotStart(t *testing.T) {
 	}
 }
 
+// holdUp begins a request at a server and does not end it before the connection is
+// closed: so long the server does not end either.
+func holdUp(t *testing.T, s *testkit.Server) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", s.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	answers := bufio.NewReader(c)
+	fmt.Fprint(c, "GET /ready HTTP/1.1\r\nHost: dunlin\r\n\r\n")
+	r, err := http.ReadResponse(answers, nil) // it is this server's by now
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.Copy(io.Discard, r.Body)
+	fmt.Fprint(c, "POST /apps/app-id/events HTTP/1.1\r\nHost: dunlin\r\nContent-Length: 10\r\n\r\n")
+	return c
+}
+
 // While the first sends its clients away, whoever asks the ops port whether the
 // server is ready hears of the second. One that wants no ops port leaves nobody waiting
 // at the first one's.
@@ -329,9 +351,7 @@ func TestHandoverOfTheOpsPort(t *testing.T) {
 	dir := shortDir(t)
 	o := testkit.Options{Config: handoverConfig("http://127.0.0.1:1", "path: "+filepath.Join(dir, "kept.db"), filepath.Join(dir, "h.sock"))}
 	first := testkit.Start(t, o)
-	for range 20 { // so many are away only at the end of the window
-		first.Dial()
-	}
+	busy := holdUp(t, first)
 	second := testkit.Start(t, o)
 	asks := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	testkit.Until(t, "the first one stops", func() bool { return strings.Contains(first.Log(), "stopping") })
@@ -350,6 +370,7 @@ func TestHandoverOfTheOpsPort(t *testing.T) {
 	if strings.Contains(first.Log(), `"stopped"`) {
 		t.Error("the first one has ended too early to be asked")
 	}
+	busy.Close()
 	o.Env = []string{"DUNLIN_OPS_ENABLED=false"}
 	testkit.Start(t, o)
 	for _, s := range []*testkit.Server{first, second} {
