@@ -219,14 +219,23 @@ func TestAnotherLayoutIsRefused(t *testing.T) {
 	t.Parallel()
 	r := testkit.StartRedis(t)
 	begin(t, r.URL())
-	o := quickOptions(r.URL(), "")
-	o.Slices = 2
-	e, err := New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := e.Start(newObserver()); err == nil || !strings.Contains(err.Error(), "belongs to a deployment with other settings") {
-		t.Errorf("another number of slices: %v", err)
+	for _, c := range []struct {
+		urls   string
+		slices int
+	}{
+		{r.URL(), 2},
+		{r.URL(), 8},
+		{r.URL() + " " + testkit.StartRedis(t).URL(), 2},
+	} {
+		o := quickOptions(c.urls, "")
+		o.Slices = c.slices
+		e, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Start(newObserver()); err == nil || !strings.Contains(err.Error(), "belongs to a deployment with other settings") {
+			t.Errorf("%d slices at %q: %v", c.slices, c.urls, err)
+		}
 	}
 }
 

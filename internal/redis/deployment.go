@@ -60,15 +60,15 @@ func Connect(urls, prefix string, slices int) (*Deployment, error) {
 // Client reaches the Redis that has a slice.
 func (d *Deployment) Client(slice int) *Client { return d.clients[slice%len(d.clients)] }
 
-// Place is, where there are several Redis, a key of the one that has a slice, and what
-// it must hold: which of them it is. So servers that were named in another order are
-// noticed. "" where there is one.
+// Place is a key of the Redis that has a slice, and what it must hold: which one of
+// how many it is, and how many slices there are. So another list of them is noticed,
+// and another order. "" on a Redis Cluster, where no script could look at it.
 func (d *Deployment) Place(slice int) (key, value string) {
 	n := len(d.clients)
-	if n == 1 || d.Client(slice).Sharded {
+	if d.Client(slice).Sharded {
 		return "", ""
 	}
-	return d.prefix + ":place", fmt.Sprintf("Redis %d of %d", slice%n+1, n)
+	return d.prefix + ":place", fmt.Sprintf("Redis %d of %d, %d slices", slice%n+1, n, d.Slices())
 }
 
 // Clients lists all of them. Read only.

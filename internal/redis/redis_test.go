@@ -39,6 +39,20 @@ func TestLayoutStays(t *testing.T) {
 	}
 }
 
+// Of any two layouts at least one tag is the same, and none is another slice's.
+func TestLayoutsMeet(t *testing.T) {
+	t.Parallel()
+	for n := 1; n <= MaxSlices; n++ {
+		tags := make(map[string]bool)
+		for i := range n {
+			tags[tag(i, n)] = true
+		}
+		if !tags["0"] || len(tags) != n {
+			t.Errorf("%d slices have %d tags, 0 among them: %t", n, len(tags), tags["0"])
+		}
+	}
+}
+
 func TestSlicesAreEven(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{2, 3, 16, 64, 256} {
@@ -148,7 +162,7 @@ func TestConnect(t *testing.T) {
 		_, place := d.Place(s)
 		places = append(places, place)
 	}
-	if got := strings.Join(append(addrs, places...), ", "); got != "a:1, b:2, c:3, Redis 1 of 3, Redis 2 of 3, Redis 3 of 3" {
+	if got := strings.Join(append(addrs, places...), ", "); got != "a:1, b:2, c:3, Redis 1 of 3, 3 slices, Redis 2 of 3, 3 slices, Redis 3 of 3, 3 slices" {
 		t.Error(got)
 	}
 	if err := d.Close(); err != nil {
@@ -164,7 +178,7 @@ func TestConnect(t *testing.T) {
 		t.Errorf("a cluster: %v, %v", one, err)
 	}
 	if key, _ := one.Place(3); key != "" {
-		t.Errorf("one has a place: %s", key)
+		t.Errorf("a cluster has a place: %s", key)
 	}
 }
 

@@ -52,12 +52,13 @@ func (l Layout) Slice(app, channel string) int {
 // tag is the hash tag of slice i of n: the smallest number, in base 16, whose slot
 // is in the middle half of the slice's part of all slots, so that equal parts of
 // the slots hold equal numbers of slices. With bare slice numbers as tags half of
-// a cluster's masters may get none.
+// a cluster's masters may get none. One slice of every layout has the tag "0", so that
+// a node with another number of slices meets its epoch, and is refused.
 func tag(i, n int) string {
-	if n == 1 {
+	width := clusterSlots / n
+	if int(crc16("0"))%clusterSlots/width == i {
 		return "0"
 	}
-	width := clusterSlots / n
 	from, to := i*width+width/4, i*width+width-width/4
 	for x := 0; ; x++ {
 		t := strconv.FormatInt(int64(x), 16)

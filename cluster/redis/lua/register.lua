@@ -3,11 +3,12 @@
 -- KEYS[2] <pre>l:<inc>  HASH  lease: lane -> last applied batch number
 -- KEYS[3] <pre>e        STRING slice epoch, new only when Redis lost its data
 -- ARGV[1] inc  ARGV[2] time to live, ms  ARGV[3] epoch for a slice without one
--- KEYS[4] where there are several Redis: STRING which of them this is
+-- KEYS[4] but on a Redis Cluster: STRING which Redis of how many this is, and how many
+--   slices there are
 -- ARGV[4] '1' to register, '0' to renew  ARGV[5] number of lanes
--- ARGV[6] which of them the node takes it for
+-- ARGV[6] what the node takes it for
 -- reply {epoch, status, now, lane numbers...}; status 1: done, 0: fenced;
---   {which it is, 0, now} when it is another
+--   {what it is, 0, now} when it is another
 -- Safe to run twice.
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
