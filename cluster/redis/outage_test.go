@@ -25,6 +25,7 @@ type observer struct {
 	ended    []string
 	counts   map[protocol.ChannelKey]int
 	detached int
+	gone     []string // users who were removed
 	faults   []string
 }
 
@@ -64,6 +65,7 @@ func (o *observer) Member(ch protocol.ChannelKey, c cluster.MemberChange) {
 		r.ids[c.Member.ID] = true
 	} else {
 		delete(r.ids, c.Member.ID)
+		o.gone = append(o.gone, c.Member.ID)
 	}
 }
 
@@ -77,9 +79,15 @@ func (o *observer) adopt(ch protocol.ChannelKey, n cluster.Roster) {
 	if n.Version < r.version {
 		return
 	}
+	was := r.ids
 	r.version, r.ids = n.Version, map[string]bool{}
 	for _, m := range n.Members {
 		r.ids[m.ID] = true
+	}
+	for id := range was {
+		if !r.ids[id] {
+			o.gone = append(o.gone, id)
+		}
 	}
 }
 
@@ -259,4 +267,31 @@ func TestRedisRestartsWithItsData(t *testing.T) {
 func TestRedisIsFrozen(t *testing.T) {
 	t.Parallel()
 	outage(t, nil, func(r *testkit.Redis) { r.Signal(syscall.SIGSTOP) }, func(r *testkit.Redis) { r.Signal(syscall.SIGCONT) })
+}
+
+// TestNobodyIsGoneWithTheData: nodes find one after the other that Redis lost its data,
+// and nobody is taken for gone until all have told it again.
+func TestNobodyIsGoneWithTheData(t *testing.T) {
+	t.Parallel()
+	r := testkit.StartRedis(t)
+	a, ao := begin(t, r.URL())
+	b, bo := begin(t, r.URL())
+	soon(t, enter(a, ao, "presence-p", "ann"))
+	soon(t, enter(b, bo, "presence-p", "bob"))
+	testkit.Until(t, "both see both", func() bool { return len(ao.in(ch("presence-p"))) == 2 })
+	if _, err := r.Do("FLUSHALL"); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Until(t, "both know", func() bool {
+		return a.stats.Rejoins[dataLost].Load() == 1 && b.stats.Rejoins[dataLost].Load() == 1
+	})
+	soon(t, enter(a, ao, "presence-p", "cy"))
+	for _, o := range []*observer{ao, bo} {
+		testkit.Until(t, "all see all", func() bool { return slices.Equal(o.in(ch("presence-p")), []string{"ann", "bob", "cy"}) })
+		o.mu.Lock()
+		if len(o.gone)+len(o.faults) > 0 {
+			t.Errorf("gone: %q, faults: %q", o.gone, o.faults)
+		}
+		o.mu.Unlock()
+	}
 }

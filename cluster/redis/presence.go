@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -195,12 +196,17 @@ func (t *topic) refresh() {
 	t.read()
 }
 
-// read reads the roster, in the background.
+// read reads the roster, in the background, once nodes have told Redis again what it
+// lost.
 func (t *topic) read() {
 	p := &t.view.presence
 	p.state, p.again = reading, false
 	p.reading++
 	n, have := p.reading, p.version
+	if wait := t.slice.rebuilding(); wait > 0 {
+		time.AfterFunc(wait, func() { t.teller.do(func() { t.unread(n) }) })
+		return
+	}
 	t.slice.background(func() {
 		r, err := t.slice.roster(t.key, have)
 		if err != nil { // again in a moment, for as long as somebody wants it
@@ -249,13 +255,20 @@ func (t *topic) haveRead(n int, r cluster.Roster) {
 	t.settle()
 }
 
+var errRebuilding = errors.New("data was lost, and nodes have yet to tell it again")
+
 // roster reads a channel's members. have is the version that the node has seen.
 func (s *slice) roster(ch protocol.ChannelKey, have uint64) (cluster.Roster, error) {
 	ctx, cancel := context.WithTimeout(s.engine.life, commandTime)
 	defer cancel()
-	list, err := s.run(ctx, rosterScript, []string{s.pre + "p:" + cidOf(ch)}, have)
+	reg, _ := s.state()
+	list, err := s.run(ctx, rosterScript, []string{s.pre + "p:" + cidOf(ch), s.pre + "e"}, have, reg.epoch)
 	if err != nil {
 		return cluster.Roster{}, err
+	}
+	if len(list) > 0 && number(list[0]) < 0 {
+		s.distrust(reg.gen, dataLost)
+		return cluster.Roster{}, errRebuilding
 	}
 	return rosterOf(list), nil
 }

@@ -82,7 +82,7 @@ func (e *Engine) Members(ctx context.Context, ch protocol.ChannelKey) ([]protoco
 	}
 	ctx, cancel := context.WithTimeout(ctx, commandTime)
 	defer cancel()
-	list, err := s.run(ctx, rosterScript, []string{s.pre + "p:" + cidOf(ch)}, 0)
+	list, err := s.run(ctx, rosterScript, []string{s.pre + "p:" + cidOf(ch), s.pre + "e"}, 0, "")
 	if err != nil {
 		return nil, unavailable(err)
 	}

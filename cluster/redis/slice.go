@@ -144,6 +144,16 @@ func (s *slice) up() bool {
 	return s.down.IsZero() && s.reg.gen > 0
 }
 
+// rebuilding is how much longer Redis may not know everybody again, after it lost
+// data. Nobody is to be taken for gone because of that.
+func (s *slice) rebuilding() time.Duration {
+	reg, _ := s.state()
+	if reg.why != dataLost && reg.why != writesLost {
+		return 0
+	}
+	return quietFirst - time.Since(reg.at)
+}
+
 func (s *slice) foreign() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
