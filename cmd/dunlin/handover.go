@@ -12,7 +12,7 @@ import (
 //
 //	inventory  →    and its listening sockets, beside it
 //	           ←  takeOver     everything else is ready
-//	estate     →    from here on the older one tells no transitions
+//	state     →    from here on the older one tells no transitions
 //	           ←  ready        connections are accepted
 //	rest       →    when it has ended, with the webhooks that it did not deliver
 //	           ←  kept
@@ -38,8 +38,8 @@ const (
 	wordKept     = "kept"
 )
 
-// estate is what the older process knew that the younger one could not find out.
-type estate struct {
+// state is what the older process knew that the younger one could not find out.
+type state struct {
 	There  []webhooks.Event // of memory.Engine.HandOver
 	Within time.Duration    // until when its clients are sent away
 }

@@ -11,8 +11,8 @@ import (
 	"dunlin/webhooks"
 )
 
-// office publishes a socket for the process after this one.
-func office(t *testing.T, path string) *handover.Listener {
+// listen publishes a socket for the process after this one.
+func listen(t *testing.T, path string) *handover.Listener {
 	t.Helper()
 	l, err := handover.Listen(path)
 	if err != nil {
@@ -29,7 +29,7 @@ func office(t *testing.T, path string) *handover.Listener {
 func talk(t *testing.T) (older *handover.Conn, younger *predecessor) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "h.sock")
-	l := office(t, path)
+	l := listen(t, path)
 	accepted := make(chan *handover.Conn, 1)
 	go func() { accepted <- offered(l) }()
 	younger, err := callPredecessor(path)
@@ -57,13 +57,13 @@ func offered(l *handover.Listener) *handover.Conn {
 func TestAnotherTookThePlace(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "h.sock")
-	first := office(t, path)
+	first := listen(t, path)
 	go func() {
 		c, err := first.Accept()
 		if err != nil {
 			return
 		}
-		second := office(t, path)
+		second := listen(t, path)
 		c.Close()
 		offered(second)
 	}()
@@ -89,7 +89,7 @@ func TestLeaving(t *testing.T) {
 	t.Parallel()
 	for _, kept := range []bool{true, false} {
 		older, younger := talk(t)
-		o := &estateOffice{heir: older}
+		s := &handoverServer{successor: older}
 		queue := newHookQueue(t)
 		if !kept { // as when it stops by itself
 			if err := queue.Close(); err != nil {
@@ -98,7 +98,7 @@ func TestLeaving(t *testing.T) {
 		}
 		none := func(...webhooks.DeadLetter) error { return nil }
 		go younger.inheritRest(queue, none, slog.New(slog.DiscardHandler))
-		err := o.leave([]webhooks.Event{{ID: "1", App: "a", Name: protocol.HookOccupied, Channel: "c"}}, nil)
+		err := s.leave([]webhooks.Event{{ID: "1", App: "a", Name: protocol.HookOccupied, Channel: "c"}}, nil)
 		if (err == nil) != kept {
 			t.Errorf("kept: %v, error: %v", kept, err)
 		}

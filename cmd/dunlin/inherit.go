@@ -17,7 +17,7 @@ type inheritance struct {
 	addresses []transport.Address // to listen on; empty: as configured
 	clients   map[transport.Address][]*os.File
 	ops       *os.File           // nil: none
-	office    *handover.Listener // for the process after this one; nil: nobody can take over
+	handover  *handover.Listener // for the process after this one; nil: nobody can take over
 	from      *predecessor       // nil: the process takes nobody's place
 	managed   bool               // the sockets are the service manager's, who keeps them when this process ends
 }
@@ -34,7 +34,7 @@ func inherit(cfg *Config) (in *inheritance, err error) {
 		in, err = fromPredecessor(cfg)
 	}
 	if err == nil && cfg.Server.Handover != "" {
-		if in.office, err = handover.Listen(cfg.Server.Handover); err != nil {
+		if in.handover, err = handover.Listen(cfg.Server.Handover); err != nil {
 			in.close()
 			err = fmt.Errorf("server.handover: %w", err)
 		}
@@ -132,9 +132,9 @@ func fromManager(files []*os.File) (*inheritance, error) {
 
 // takeOver says what the process before this one leaves. Without one nothing is
 // left.
-func (in *inheritance) takeOver() (estate, error) {
+func (in *inheritance) takeOver() (state, error) {
 	if in.from == nil {
-		return estate{}, nil
+		return state{}, nil
 	}
 	return in.from.takeOver()
 }
@@ -166,7 +166,7 @@ func (in *inheritance) close() {
 // anything of it.
 func (in *inheritance) abandon() {
 	in.close()
-	if in.office != nil {
-		in.office.Close()
+	if in.handover != nil {
+		in.handover.Close()
 	}
 }

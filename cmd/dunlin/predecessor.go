@@ -23,7 +23,7 @@ type predecessor struct {
 	version string
 	clients map[transport.Address][]*os.File
 	ops     map[transport.Address]*os.File
-	estate  *estate       // nil until takeOver
+	state   *state        // nil until takeOver
 	heard   chan struct{} // closed when inheritRest has ended
 }
 
@@ -88,21 +88,21 @@ func (p *predecessor) receiveSockets() error {
 // takeOver ends the older process's part in what only one can do. From here on
 // there is no way back. One that dies over it leaves nothing. Later calls return the
 // same.
-func (p *predecessor) takeOver() (estate, error) {
-	if p.estate != nil {
-		return *p.estate, nil
+func (p *predecessor) takeOver() (state, error) {
+	if p.state != nil {
+		return *p.state, nil
 	}
 	p.conn.SetDeadline(time.Now().Add(handoverPatience))
-	var e estate
+	var st state
 	err := p.conn.Send(wordTakeOver)
 	if err == nil {
-		_, err = p.conn.Receive(&e)
+		_, err = p.conn.Receive(&st)
 	}
 	if err != nil && !isGone(err) {
-		return e, fmt.Errorf("taking over: %w", err)
+		return st, fmt.Errorf("taking over: %w", err)
 	}
-	p.estate = &e
-	return e, nil
+	p.state = &st
+	return st, nil
 }
 
 // ready sends the older process away.

@@ -15,14 +15,14 @@ import (
 	"dunlin/webhooks"
 )
 
-// estateOffice serves processes that want this one's place, until one has it.
-type estateOffice struct {
+// handoverServer serves processes that want this one's place, until one has it.
+type handoverServer struct {
 	// Static after construction
 	l        *handover.Listener
 	log      *slog.Logger
 	sockets  func() (map[transport.Address][]*os.File, error) // duplicates, for clients
 	ops      func() (transport.Address, *os.File, error)      // nil file: there is none
-	takeOver func() estate                                    // from then on there is no way back
+	takeOver func() state                                     // from then on there is no way back
 	taken    chan struct{}                                    // closed when somebody has it
 	done     chan struct{}                                    // closed when serving has ended
 
@@ -32,34 +32,34 @@ type estateOffice struct {
 	ended  bool
 
 	// Static once done is closed
-	heir *handover.Conn // nil: nobody has taken over, or has died over it
+	successor *handover.Conn // nil: nobody has taken over, or has died over it
 }
 
-// openOffice lets others find the socket and serves.
-func openOffice(o *estateOffice) (*estateOffice, error) {
-	if err := o.l.Publish(); err != nil {
+// startHandover lets others find the socket and serves.
+func startHandover(s *handoverServer) (*handoverServer, error) {
+	if err := s.l.Publish(); err != nil {
 		return nil, fmt.Errorf("server.handover: %w", err)
 	}
-	o.taken, o.done = make(chan struct{}), make(chan struct{})
-	go o.serve()
-	return o, nil
+	s.taken, s.done = make(chan struct{}), make(chan struct{})
+	go s.serve()
+	return s, nil
 }
 
 // serve talks to one caller after the other.
-func (o *estateOffice) serve() {
-	defer close(o.done)
+func (s *handoverServer) serve() {
+	defer close(s.done)
 	for {
-		conn, err := o.l.Accept()
+		conn, err := s.l.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
 		if err != nil {
-			o.log.Error("nobody can take over any more", "error", err)
+			s.log.Error("nobody can take over any more", "error", err)
 			return
 		}
-		if o.attend(conn) && o.talk(conn) {
-			close(o.taken)
-			o.l.Close()
+		if s.attend(conn) && s.talk(conn) {
+			close(s.taken)
+			s.l.Close()
 			return
 		}
 		conn.Close()
@@ -67,40 +67,40 @@ func (o *estateOffice) serve() {
 }
 
 // attend notes whom end has to interrupt. It reports false after end.
-func (o *estateOffice) attend(conn *handover.Conn) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.caller = conn
-	return !o.ended
+func (s *handoverServer) attend(conn *handover.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.caller = conn
+	return !s.ended
 }
 
 // talk serves one caller, and reports whether this process is to end.
-func (o *estateOffice) talk(conn *handover.Conn) (ending bool) {
+func (s *handoverServer) talk(conn *handover.Conn) (ending bool) {
 	conn.SetDeadline(time.Now().Add(handoverPatience))
-	if err := o.offer(conn); err != nil {
-		o.log.Warn("another process could not take over", "error", err)
+	if err := s.offer(conn); err != nil {
+		s.log.Warn("another process could not take over", "error", err)
 		return false
 	}
-	e := o.takeOver()
+	st := s.takeOver()
 	conn.SetDeadline(time.Now().Add(handoverPatience))
-	err := conn.Send(e)
+	err := conn.Send(st)
 	if err == nil {
 		err = expect(conn, wordReady)
 	}
 	if err != nil {
-		o.log.Error("the process that was taking over has failed", "error", err)
+		s.log.Error("the process that was taking over has failed", "error", err)
 		conn.Close()
 		return true
 	}
-	o.log.Info("another process takes over")
+	s.log.Info("another process takes over")
 	conn.SetDeadline(time.Time{})
-	o.heir = conn
+	s.successor = conn
 	return true
 }
 
 // offer sends the sockets and waits until the other process is ready to go on.
-func (o *estateOffice) offer(conn *handover.Conn) error {
-	files, err := o.sockets()
+func (s *handoverServer) offer(conn *handover.Conn) error {
+	files, err := s.sockets()
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func (o *estateOffice) offer(conn *handover.Conn) error {
 			all = append(all, f)
 		}
 	}
-	at, f, err := o.ops()
+	at, f, err := s.ops()
 	if err != nil {
 		return err
 	}
@@ -140,38 +140,38 @@ func expect(conn *handover.Conn, word string) error {
 }
 
 // end stops serving, and reports whether somebody has taken over.
-func (o *estateOffice) end() bool {
-	o.l.Close()
-	o.mu.Lock()
-	o.ended = true
-	if o.caller != nil && !closed(o.taken) {
-		o.caller.Close()
+func (s *handoverServer) end() bool {
+	s.l.Close()
+	s.mu.Lock()
+	s.ended = true
+	if s.caller != nil && !closed(s.taken) {
+		s.caller.Close()
 	}
-	o.mu.Unlock()
-	<-o.done
-	return o.heir != nil
+	s.mu.Unlock()
+	<-s.done
+	return s.successor != nil
 }
 
-// leave gives what waits in memory to the heir. It is an error when there is none,
+// leave gives what waits in memory to the successor. It is an error when there is none,
 // or he does not say that he keeps it.
-func (o *estateOffice) leave(events []webhooks.Event, letters []webhooks.DeadLetter) error {
-	if o.heir == nil {
+func (s *handoverServer) leave(events []webhooks.Event, letters []webhooks.DeadLetter) error {
+	if s.successor == nil {
 		return errors.New("nobody has taken over")
 	}
-	o.heir.SetDeadline(time.Now().Add(handoverPatience))
-	if err := o.heir.Send(rest{events, letters}); err != nil {
+	s.successor.SetDeadline(time.Now().Add(handoverPatience))
+	if err := s.successor.Send(rest{events, letters}); err != nil {
 		return err
 	}
-	return expect(o.heir, wordKept)
+	return expect(s.successor, wordKept)
 }
 
-// close is the last word to the heir. Without one the socket's file goes.
-func (o *estateOffice) close() {
-	if o.heir != nil {
-		o.heir.Close()
+// close is the last word to the successor. Without one the socket's file goes.
+func (s *handoverServer) close() {
+	if s.successor != nil {
+		s.successor.Close()
 		return
 	}
-	o.l.Remove()
+	s.l.Remove()
 }
 
 func closed(c <-chan struct{}) bool {

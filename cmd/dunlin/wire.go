@@ -44,10 +44,10 @@ type Program struct {
 	logging LogConfig // as it was configured last; owned by who calls Reload
 
 	// Static after Start
-	sockets transport.Server
-	ops     *ops.Server
-	office  *estateOffice  // nil: nobody can take over
-	serving sync.WaitGroup // the goroutines that serve HTTP, and wait for a predecessor
+	sockets  transport.Server
+	ops      *ops.Server
+	handover *handoverServer // nil: nobody can take over
+	serving  sync.WaitGroup  // the goroutines that serve HTTP, and wait for a predecessor
 }
 
 type listenFunc func([]transport.Address, transport.Options, transport.NewHandler) (transport.Server, error)
@@ -140,15 +140,15 @@ const debounce = 3 * time.Second
 
 // welcomeBack has the engine wait for those who were with another process.
 func (p *Program) welcomeBack() error {
-	e, err := p.in.takeOver()
+	st, err := p.in.takeOver()
 	if err != nil {
 		return err
 	}
 	there, err := p.hooks.there()
 	if p.in.from != nil { // what the file has is part of that
-		there = e.There
+		there = st.There
 	}
-	expectBack(p.engine, there, e.Within+debounce)
+	expectBack(p.engine, there, st.Within+debounce)
 	return err
 }
 
@@ -207,9 +207,9 @@ func (p *Program) openSockets(http func(net.Conn)) (transport.Server, error) {
 
 // settle sends the process before this one away, and lets another one come after it.
 func (p *Program) settle() (err error) {
-	if p.in.office != nil {
-		p.office, err = openOffice(&estateOffice{
-			l: p.in.office, log: p.log, sockets: p.sockets.Listeners, ops: p.opsListener, takeOver: p.yield,
+	if p.in.handover != nil {
+		p.handover, err = startHandover(&handoverServer{
+			l: p.in.handover, log: p.log, sockets: p.sockets.Listeners, ops: p.opsListener, takeOver: p.yield,
 		})
 	}
 	if from := p.in.from; from != nil && err == nil {
@@ -227,10 +227,10 @@ func (p *Program) settle() (err error) {
 }
 
 // yield ends what this process alone may do, for the one that takes over.
-func (p *Program) yield() estate {
-	e := estate{There: handOver(p.engine), Within: p.cfg.Server.Drain}
+func (p *Program) yield() state {
+	st := state{There: handOver(p.engine), Within: p.cfg.Server.Drain}
 	p.hooks.yield()
-	return e
+	return st
 }
 
 func (p *Program) opsListener() (at transport.Address, f *os.File, err error) {
@@ -299,12 +299,12 @@ func (p *Program) Wait(ctx context.Context) error {
 	}
 	p.log.Info("stopping", "connections", p.counters.Connections(), "window", p.cfg.Server.Drain.String())
 	p.api.Retire()
-	heir, err := p.stopListening()
+	takenOver, err := p.stopListening()
 	// What is not gone soon after the window does not read what it is sent.
 	stop, cancel := context.WithTimeout(context.Background(), p.cfg.Server.Drain+lastWords)
 	defer cancel()
 	p.hub.Drain(stop, p.cfg.Server.Drain)
-	if heir {
+	if takenOver {
 		p.api.Emptied(stop)
 	}
 	cut := p.api.Shutdown(stop)
@@ -318,8 +318,8 @@ func (p *Program) Wait(ctx context.Context) error {
 		p.in.from.close()
 	}
 	err = errors.Join(err, cut, p.engine.Close(), p.hooks.stop(), p.endTraces())
-	if p.office != nil {
-		p.office.close()
+	if p.handover != nil {
+		p.handover.close()
 	}
 	p.serving.Wait()
 	p.log.Info("stopped")
@@ -328,17 +328,17 @@ func (p *Program) Wait(ctx context.Context) error {
 
 // succeeded is closed when another process has taken over.
 func (p *Program) succeeded() <-chan struct{} {
-	if p.office == nil {
+	if p.handover == nil {
 		return nil
 	}
-	return p.office.taken
+	return p.handover.taken
 }
 
-// stopListening closes the listeners, for good or for those who have them too. heir
-// says that another process has taken over.
-func (p *Program) stopListening() (heir bool, err error) {
-	if p.office != nil && p.office.end() {
-		p.hooks.leave = p.office.leave
+// stopListening closes the listeners, for good or for those who have them too, and
+// reports whether another process has taken over.
+func (p *Program) stopListening() (takenOver bool, err error) {
+	if p.handover != nil && p.handover.end() {
+		p.hooks.leave = p.handover.leave
 		p.sockets.Leave()
 		if p.ops != nil {
 			p.ops.Leave() // it would say there that the server is not ready
@@ -350,7 +350,7 @@ func (p *Program) stopListening() (heir bool, err error) {
 		return false, nil
 	}
 	p.sockets.Shutdown()
-	if p.office != nil && closed(p.office.taken) {
+	if p.handover != nil && closed(p.handover.taken) {
 		err = errors.New("the process that was taking over has failed")
 	}
 	return false, err
