@@ -62,8 +62,9 @@ type recorder struct {
 	sum   hash.Hash
 }
 
-// recorded is the same environment, with a recorder of the files that are read.
-func (e *environment) recorded() (*environment, *recorder) {
+// recorded is the same, with a recorder of the files that are read.
+func (src sources) recorded() (sources, *recorder) {
+	e := src.env
 	r := &recorder{sum: sha256.New()}
 	read := func(name string) ([]byte, error) {
 		data, err := e.readFile(name)
@@ -71,7 +72,8 @@ func (e *environment) recorded() (*environment, *recorder) {
 		fmt.Fprintf(r.sum, "%q %v %d\n%s", name, err, len(data), data)
 		return data, err
 	}
-	return &environment{vars: e.vars, readFile: read}, r
+	src.env = &environment{vars: e.vars, readFile: read}
+	return src, r
 }
 
 func (r *recorder) readings() readings { return readings{r.names, [sha256.Size]byte(r.sum.Sum(nil))} }

@@ -98,9 +98,7 @@ func (r *reloader) check() {
 }
 
 func (r *reloader) load() (*Config, error) {
-	src := r.src
-	var read *recorder
-	src.env, read = r.src.env.recorded()
+	src, read := r.src.recorded()
 	cfg, err := loadConfig(src)
 	r.last = read.readings()
 	return cfg, err

@@ -44,9 +44,7 @@ func (c *cli) serve(ctx context.Context, src sources) error {
 	debugs := make(chan os.Signal, 1)
 	signal.Notify(debugs, syscall.SIGUSR1)
 	defer signal.Stop(debugs)
-	start := src
-	var read *recorder
-	start.env, read = src.env.recorded()
+	start, read := src.recorded()
 	cfg, err := c.load(start)
 	if err != nil {
 		return err
@@ -68,17 +66,7 @@ func (c *cli) serve(ctx context.Context, src sources) error {
 		in.abandon()
 		return err
 	}
-	plain, secure := p.Addrs()
-	if err := greet(c.stdout, cfg, plain, secure); err != nil {
-		log.Warn("printing the addresses failed", "error", err)
-	}
-	for _, a := range plain {
-		log.Info("listening", "address", a.String())
-	}
-	for _, a := range secure {
-		log.Info("listening with TLS", "address", a.String())
-	}
-	warnExamples(log, cfg.Apps, append(plain, secure...))
+	c.announce(cfg, p, log)
 	r := newReloader(src, cfg, read.readings(), p, log)
 	var beside sync.WaitGroup
 	running, ended := context.WithCancel(ctx)
@@ -90,4 +78,19 @@ func (c *cli) serve(ctx context.Context, src sources) error {
 	// Not when another process has taken over: the manager is to follow that one.
 	defer context.AfterFunc(ctx, func() { notify(daemon.SdNotifyStopping, log) })()
 	return p.Wait(ctx)
+}
+
+// announce says where the server listens, to people and in the log.
+func (c *cli) announce(cfg *Config, p *Program, log *slog.Logger) {
+	plain, secure := p.Addrs()
+	if err := greet(c.stdout, cfg, plain, secure); err != nil {
+		log.Warn("printing the addresses failed", "error", err)
+	}
+	for _, a := range plain {
+		log.Info("listening", "address", a.String())
+	}
+	for _, a := range secure {
+		log.Info("listening with TLS", "address", a.String())
+	}
+	warnExamples(log, cfg.Apps, append(plain, secure...))
 }

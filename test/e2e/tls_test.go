@@ -59,11 +59,12 @@ func converse(t *testing.T, base string, http *http.Client) {
 	}
 }
 
-func refusedWith(t *testing.T, base string, code int, header http.Header) {
+// sentToTLS connects, and wants to be told with 4000 to use TLS.
+func sentToTLS(t *testing.T, base string, header http.Header) {
 	t.Helper()
 	_, err := client.Dial(testkit.Context(t), base, "a-key", client.Options{Header: header})
-	if end, ok := err.(*client.CloseError); !ok || end.Code != code || end.Cause == nil {
-		t.Errorf("%s: %v, want the code %d", base, err, code)
+	if end, ok := err.(*client.CloseError); !ok || end.Code != 4000 || end.Cause == nil {
+		t.Errorf("%s: %v, want the code 4000", base, err)
 	}
 }
 
@@ -78,7 +79,7 @@ func TestTLS(t *testing.T) {
 				t.Errorf("it listens without TLS, too: %s", s.Addr)
 			}
 			converse(t, "https://"+s.TLS, ca.Client())
-			refusedWith(t, "http://"+s.TLS, 4000, nil)
+			sentToTLS(t, "http://"+s.TLS, nil)
 			r, err := http.Get("http://" + s.TLS + "/apps/a/channels")
 			if err != nil {
 				t.Fatal(err)
@@ -98,10 +99,10 @@ func TestTLS(t *testing.T) {
 func TestForcedTLS(t *testing.T) {
 	t.Parallel()
 	s, ca, _ := tlsServer(t, "auto", ", port: 0", ", force_tls: true")
-	refusedWith(t, "http://"+s.Addr, 4000, nil)
+	sentToTLS(t, "http://"+s.Addr, nil)
 	converse(t, "https://"+s.TLS, ca.Client())
 	// A header of somebody who is no trusted proxy means nothing.
-	refusedWith(t, "http://"+s.Addr, 4000, http.Header{"X-Forwarded-Proto": {"https"}, "X-Forwarded-For": {"10.0.0.1"}})
+	sentToTLS(t, "http://"+s.Addr, http.Header{"X-Forwarded-Proto": {"https"}, "X-Forwarded-For": {"10.0.0.1"}})
 }
 
 // A trusted proxy has terminated TLS.
@@ -112,8 +113,8 @@ func TestForcedTLSBehindAProxy(t *testing.T) {
 			t.Parallel()
 			s := testkit.Start(t, testkit.Options{Env: []string{"DUNLIN_SERVER_TRANSPORT=" + transport},
 				Config: "server: {port: 0, drain: 1s, trusted_proxies: [127.0.0.0/8]}\nops: {port: 0}\napps:\n" + appLine("a", "secret: s, force_tls: true")})
-			refusedWith(t, "http://"+s.Addr, 4000, nil)
-			refusedWith(t, "http://"+s.Addr, 4000, http.Header{"X-Forwarded-Proto": {"http"}})
+			sentToTLS(t, "http://"+s.Addr, nil)
+			sentToTLS(t, "http://"+s.Addr, http.Header{"X-Forwarded-Proto": {"http"}})
 			c, err := client.Dial(testkit.Context(t), "http://"+s.Addr, "a-key", client.Options{Header: http.Header{"X-Forwarded-Proto": {"https"}}})
 			if err != nil {
 				t.Fatal(err)

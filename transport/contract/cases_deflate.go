@@ -188,12 +188,7 @@ func brokenCompression(t *testing.T, listen Listen) {
 	n := start(t, listen, config{options: transport.Options{CompressFrom: 100, MaxMessageBytes: 50_000}})
 	healthy, _ := n.connectDeflate()
 	hello := deflated("hello")
-	for _, c := range []struct {
-		name, frames string
-		code         int
-		reason       string
-		counted      metrics.Drop
-	}{
+	for _, c := range []brokenFrame{
 		{"bomb", frame(fin|rsv1|opText, deflated(repeat("x", 5_000_000))), 1009, "Message too big", metrics.DropTooBig},
 		{"bomb in fragments", frame(rsv1|opText, deflated(repeat("x", 50_001))) + frame(fin|opContinuation, ""), 1009, "Message too big", metrics.DropTooBig},
 		{"malformed", frame(fin|rsv1|opText, "no deflate data"), 4200, "Invalid frame: malformed deflate data", metrics.DropFraming},
@@ -204,19 +199,8 @@ func brokenCompression(t *testing.T, listen Listen) {
 		{"other bit", frame(fin|0x20|opText, "a"), 4200, "Invalid frame: reserved bits set", metrics.DropFraming},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			before := n.metrics.Drops(c.counted)
 			conn, p := n.connectDeflate()
-			conn.t = t
-			conn.write(frame(fin|rsv1|opText, deflated("fine")) + c.frames + frame(fin|opText, "never heard"))
-			conn.hears("fine")
-			conn.closing(c.code, c.reason)
-			if err := p.endedOnce(t); err == nil {
-				t.Error("Closed was told of no error")
-			}
-			if p.heard.Load() != 1 {
-				t.Errorf("%d messages were heard, want 1", p.heard.Load())
-			}
-			n.drops(c.counted, before+1)
+			n.breaks(t, conn, p, frame(fin|rsv1|opText, deflated("fine")), c)
 			healthy.sayDeflated("served")
 			healthy.hears("served")
 		})

@@ -115,14 +115,33 @@ func binaryMessage(t *testing.T, listen Listen) {
 	}
 }
 
+// brokenFrame is what ends a connection, and how.
+type brokenFrame struct {
+	name, frames string
+	code         int
+	reason       string
+	counted      metrics.Drop
+}
+
+// breaks has a connection send a message "fine" and then what is broken.
+func (n *node) breaks(t *testing.T, conn *client, p *peer, fine string, c brokenFrame) {
+	before := n.metrics.Drops(c.counted)
+	conn.t = t
+	conn.write(fine + c.frames + frame(fin|opText, "never heard"))
+	conn.hears("fine")
+	conn.closing(c.code, c.reason)
+	if err := p.endedOnce(t); err == nil {
+		t.Error("Closed was told of no error")
+	}
+	if p.heard.Load() != 1 {
+		t.Errorf("%d messages were heard, want 1", p.heard.Load())
+	}
+	n.drops(c.counted, before+1)
+}
+
 func brokenFrames(t *testing.T, listen Listen) {
 	n := start(t, listen, config{options: transport.Options{MaxMessageBytes: 1000}})
-	for _, c := range []struct {
-		name, frames string
-		code         int
-		reason       string
-		counted      metrics.Drop
-	}{
+	for _, c := range []brokenFrame{
 		{"too big", frame(fin|opText, repeat("x", 1001)), 1009, "Message too big", metrics.DropTooBig},
 		{"fragments too big", frame(opText, repeat("x", 999)) + frame(fin|opContinuation, "xx"), 1009, "Message too big", metrics.DropTooBig},
 		{"bad utf-8", frame(fin|opText, "\xff"), 1007, "Invalid UTF-8", metrics.DropUTF8},
@@ -133,19 +152,8 @@ func brokenFrames(t *testing.T, listen Listen) {
 		{"continuation of nothing", frame(fin|opContinuation, "a"), 4200, "Invalid frame: continuation of nothing", metrics.DropFraming},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			before := n.metrics.Drops(c.counted)
 			conn, p := n.connect()
-			conn.t = t
-			conn.write(frame(fin|opText, "fine") + c.frames + frame(fin|opText, "never heard"))
-			conn.hears("fine")
-			conn.closing(c.code, c.reason)
-			if err := p.endedOnce(t); err == nil {
-				t.Error("Closed was told of no error")
-			}
-			if p.heard.Load() != 1 {
-				t.Errorf("%d messages were heard, want 1", p.heard.Load())
-			}
-			n.drops(c.counted, before+1)
+			n.breaks(t, conn, p, frame(fin|opText, "fine"), c)
 		})
 	}
 }

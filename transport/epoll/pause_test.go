@@ -92,7 +92,7 @@ func stopOften(n int) []time.Duration {
 }
 
 // connectDrained opens a connection whose output is read and thrown away.
-func connectDrained(t testing.TB, a net.Addr) net.Conn {
+func connectDrained(t testing.TB, a net.Addr) {
 	t.Helper()
 	nc, err := net.Dial(a.Network(), a.String())
 	if err != nil {
@@ -103,7 +103,6 @@ func connectDrained(t testing.TB, a net.Addr) net.Conn {
 		t.Fatal(err)
 	}
 	go io.Copy(io.Discard, nc)
-	return nc
 }
 
 const upgradeRequest = "GET /app/key?protocol=7 HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +

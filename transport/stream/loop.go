@@ -137,7 +137,7 @@ func (l *loop) turn(sweep bool) (more bool) {
 	l.inbox = l.spare[:0]
 	l.mu.Unlock()
 	for i := range batch {
-		l.take(&batch[i], now)
+		l.take(&batch[i])
 	}
 	clear(batch)
 	l.mu.Lock()
@@ -173,7 +173,7 @@ func (l *loop) settle() {
 	}
 }
 
-func (l *loop) take(p *post, now time.Time) {
+func (l *loop) take(p *post) {
 	c := p.c
 	switch p.what {
 	case opened:
