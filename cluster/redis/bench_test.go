@@ -107,9 +107,11 @@ func BenchmarkPublish(b *testing.B) {
 	})
 }
 
-// audience is so many nodes with subscribers; the first is returned.
+// audience is so many nodes with subscribers, and one without, so that nobody is alone;
+// the first is returned.
 func audience(b *testing.B, nodes int) (first *Engine) {
 	url := testkit.StartRedis(b).URL()
+	beginQuietly(b, url)
 	for range nodes {
 		e, _ := beginQuietly(b, url)
 		e.Occupy(ch("a"), 0, 1)
@@ -163,8 +165,8 @@ type echo struct {
 
 func (e echo) Event(protocol.ChannelKey, cluster.Message) { e.came <- struct{}{} }
 
-// BenchmarkLatency is from Publish to the Handler, one event at a time: by way of
-// Redis on this node and on another, and in memory.
+// BenchmarkLatency is from Publish to the Handler, one event at a time: in memory, on a
+// node that is alone, and by way of Redis on this node and on another.
 func BenchmarkLatency(b *testing.B) {
 	run := func(b *testing.B, from, to cluster.Engine, h echo) {
 		to.Occupy(ch("a"), 0, 1)
@@ -193,8 +195,14 @@ func BenchmarkLatency(b *testing.B) {
 		e, h := start(b, memory.New(memory.Options{}))
 		run(b, e, e, h)
 	})
-	b.Run("Redis", func(b *testing.B) {
+	b.Run("Alone", func(b *testing.B) {
 		e, h := start(b, quick(b, testkit.StartRedis(b).URL()))
+		run(b, e, e, h)
+	})
+	b.Run("Redis", func(b *testing.B) {
+		url := testkit.StartRedis(b).URL()
+		start(b, quick(b, url))
+		e, h := start(b, quick(b, url))
 		run(b, e, e, h)
 	})
 	b.Run("OtherNode", func(b *testing.B) {

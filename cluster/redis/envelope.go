@@ -21,6 +21,9 @@ import (
 // and on the control topic
 //
 //	T  time ':' app '\n' user                                end the user's connections
+//	N  incarnation                                           a node registers
+//	W  incarnation ':' node                                  to it: that node takes no short cut
+//	M  node ':' number                                       that node's, to see when it comes back
 //	?                                                        nothing: is anybody there?
 //
 // Kinds are only ever added; what is unknown is ignored.
@@ -31,6 +34,9 @@ const (
 	kindCount     = 'S'
 	kindOnline    = 'O'
 	kindTerminate = 'T'
+	kindNewcomer  = 'N'
+	kindWelcome   = 'W'
+	kindMark      = 'M'
 )
 
 // Flags of an event.

@@ -186,7 +186,7 @@ func TestLateSweepDoesNothing(t *testing.T) {
 	if s.sweep() {
 		t.Error("a sweep without a time took a node for dead")
 	}
-	if _, err := s.register("own.1", "1"); err != nil {
+	if _, _, err := s.register("own.1", "1"); err != nil {
 		t.Fatal(err)
 	}
 	if !s.sweep() {

@@ -99,6 +99,17 @@ func (l *listener) listen() {
 	}
 }
 
+// begun waits a moment until it listens for the first time.
+func (l *listener) begun() {
+	patience := time.NewTimer(commandTime)
+	defer patience.Stop()
+	select {
+	case <-l.ready:
+	case <-patience.C:
+	case <-l.slice.engine.life.Done():
+	}
+}
+
 // dialled begins a connection: all topics are to be subscribed.
 func (l *listener) dialled() {
 	l.heard.Store(time.Now().UnixNano())

@@ -11,6 +11,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"dunlin/cluster"
+	"dunlin/protocol"
 )
 
 // publishTime is how long a publish waits for Redis.
@@ -28,6 +29,7 @@ const (
 	bitKeep = 1 << iota
 	bitSubscriptions
 	bitUsers
+	bitHere
 )
 
 // publisher sends the events of a slice in the order in which they came, in
@@ -36,6 +38,11 @@ type publisher struct {
 	// Static after construction
 	slice *slice
 	wake  chan struct{}
+	marks chan string // of this node, that came back
+
+	// Owned by the publisher's goroutine
+	since  uint64    // for which of the times that the node was alone there was a fence
+	fenced time.Time // when one was last tried
 
 	mu sync.Mutex
 	// Guarded by mu
@@ -57,15 +64,19 @@ type encoded struct {
 	ttl     int64 // ms
 	body    []byte
 	receipt *cluster.Receipt // nil: nothing is wanted
+	cache   bool             // of a cache channel
+	here    bool             // it takes the short cut
 }
 
 // plain reports whether one PUBLISH is all that it takes.
 func (i *item) plain() bool { return len(i.events) == 1 && i.events[0].bits == 0 }
 
-func newPublisher(s *slice) *publisher { return &publisher{slice: s, wake: make(chan struct{}, 1)} }
+func newPublisher(s *slice) *publisher {
+	return &publisher{slice: s, wake: make(chan struct{}, 1), marks: make(chan string, 16)}
+}
 
 func (i *item) add(e *Engine, p *cluster.Publication, r *cluster.Receipt) {
-	c := encoded{cid: cidOf(p.Channel)}
+	c := encoded{cid: cidOf(p.Channel), cache: protocol.KindOf(p.Channel.Name).Is(protocol.Cache)}
 	id := uint64(0)
 	if p.Keep > 0 {
 		c.bits |= bitKeep
@@ -149,6 +160,7 @@ func (p *publisher) take() (list []*item) {
 // run publishes until the engine stops.
 func (p *publisher) run() {
 	for {
+		p.welcome()
 		list := p.take()
 		if len(list) == 0 {
 			select {
@@ -171,6 +183,7 @@ type call struct {
 	items []*item
 	cmd   goredis.Cmder
 	args  []any // of a script
+	here  bool  // there is nothing for Redis to do
 }
 
 // send publishes items in one round trip.
@@ -178,24 +191,33 @@ func (p *publisher) send(list []*item) {
 	ctx, cancel := context.WithTimeout(p.slice.engine.life, commandTime)
 	defer cancel()
 	pipe := p.slice.client.Pipeline()
-	calls := p.calls(list)
+	calls := p.calls(list, p.short())
 	for i := range calls {
-		calls[i].cmd = p.command(ctx, pipe, &calls[i])
+		if !calls[i].here {
+			calls[i].cmd = p.command(ctx, pipe, &calls[i])
+		}
 	}
-	_, err := pipe.Exec(ctx)
-	if badNews(err) {
-		p.slice.saw(err)
+	if pipe.Len() > 0 {
+		if _, err := pipe.Exec(ctx); badNews(err) {
+			p.slice.saw(err)
+		}
 	}
 	for i := range calls {
 		p.ended(ctx, &calls[i])
 	}
 }
 
-// calls makes as few commands of items as keep their order.
-func (p *publisher) calls(list []*item) (calls []call) {
+// calls makes as few commands of items as keep their order. With the short cut events
+// come here, and Redis has only to keep and to count.
+func (p *publisher) calls(list []*item, short bool) (calls []call) {
 	for _, i := range list {
+		for n := range i.events {
+			i.events[n].here = short && !i.events[n].cache
+		}
 		last := len(calls) - 1
 		switch {
+		case i.plain() && i.events[0].here:
+			calls = append(calls, call{items: []*item{i}, here: true})
 		case i.plain():
 			calls = append(calls, call{items: []*item{i}})
 		case last >= 0 && calls[last].args != nil && len(calls[last].items) < publishMerge:
@@ -211,7 +233,11 @@ func (p *publisher) calls(list []*item) (calls []call) {
 
 func (i *item) arguments(args []any) []any {
 	for _, e := range i.events {
-		args = append(args, e.bits, e.cid, e.ttl, e.body)
+		bits := e.bits
+		if e.here {
+			bits |= bitHere
+		}
+		args = append(args, bits, e.cid, e.ttl, e.body)
 	}
 	return args
 }
@@ -229,7 +255,10 @@ func (p *publisher) command(ctx context.Context, pipe goredis.Pipeliner, c *call
 
 // ended answers who waits for a command.
 func (p *publisher) ended(ctx context.Context, c *call) {
-	err := c.cmd.Err()
+	var err error
+	if !c.here {
+		err = c.cmd.Err()
+	}
 	var list []any
 	if c.args != nil {
 		cmd, _ := c.cmd.(*goredis.Cmd)
@@ -251,6 +280,7 @@ func (p *publisher) ended(ctx context.Context, c *call) {
 			}
 			n += 2
 		}
+		p.hand(i)
 		p.slice.engine.stats.Published.Add(uint64(len(i.events)))
 		if i.done != nil {
 			i.done <- nil

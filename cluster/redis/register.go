@@ -10,26 +10,31 @@ import (
 	"dunlin/internal/redis"
 )
 
-// register registers or renews an incarnation.
-func (s *slice) register(inc, first string) ([]any, error) {
+// register registers or renews an incarnation. It returns the answer, and the other
+// nodes that it found.
+func (s *slice) register(inc, first string) (list []any, others []string, err error) {
 	ctx, cancel := context.WithTimeout(s.engine.life, commandTime)
 	defer cancel()
 	keys := []string{s.pre + "hb", s.pre + "l:" + inc, s.pre + "e"}
 	asked := time.Now()
-	args := []any{inc, s.engine.opts.Lease.Milliseconds(), s.newEpoch(), first, len(s.lanes)}
+	args := []any{inc, s.engine.opts.Lease.Milliseconds(), s.newEpoch(), first, len(s.lanes), s.client.PublishCommand(), s.listener.control}
 	if key, place := s.engine.shared.Place(s.index); key != "" {
 		keys, args = append(keys, key), append(args, place)
 	}
-	list, err := s.run(ctx, registerScript, keys, args...)
-	if err == nil && len(list) < 3 || err == nil && number(list[1]) == 1 && len(list) != 3+len(s.lanes) {
+	list, err = s.run(ctx, registerScript, keys, args...)
+	if err == nil && len(list) < 3 || err == nil && number(list[1]) == 1 && len(list) != 4+len(s.lanes) {
 		err = fmt.Errorf("a registration was answered with %d values", len(list))
 	}
 	if err == nil {
 		s.mu.Lock()
 		s.timed, s.clock = asked, number(list[2])
+		if number(list[1]) == 1 {
+			incs, _ := list[3].([]any)
+			others = s.found(asked, incs)
+		}
 		s.mu.Unlock()
 	}
-	return list, err
+	return list, others, err
 }
 
 // An epoch says which slice of how many it is of, so that a Redis that holds
@@ -43,7 +48,7 @@ func (s *slice) newEpoch() string {
 // rejoin takes a new incarnation. The lanes then tell everything again.
 func (s *slice) rejoin(old registration, why reason) error {
 	inc := fmt.Sprintf("%s.%d", s.engine.node, old.gen+1)
-	list, err := s.register(inc, "1")
+	list, others, err := s.register(inc, "1")
 	if err != nil {
 		return err
 	}
@@ -51,6 +56,7 @@ func (s *slice) rejoin(old registration, why reason) error {
 	if !strings.HasPrefix(epoch, s.epochMark()) {
 		return s.refuse(epoch)
 	}
+	s.settleIn(inc, others)
 	if old.gen > 0 && epoch != old.epoch {
 		why = dataLost
 	}

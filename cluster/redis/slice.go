@@ -55,6 +55,7 @@ type slice struct {
 	listener  *listener
 	wake      chan struct{} // the keeper has something to do at once
 	hands     chan struct{} // a token for each thing done in the background
+	welcomes  chan string   // answers to this node's registration
 	first     chan struct{} // closed when the slice was reached, or is not ours
 
 	mu sync.Mutex
@@ -67,6 +68,7 @@ type slice struct {
 	timed    time.Time
 	suspect  reason // why reg is not to be kept; firstTime: it is
 	behind   int    // lanes that have not yet told everything under reg
+	company  company
 	notOurs  error
 	firstSet bool
 }
@@ -81,6 +83,8 @@ func newSlice(e *Engine, index int) *slice {
 		hands:   make(chan struct{}, 16),
 		first:   make(chan struct{}),
 		changed: make(chan struct{}),
+
+		welcomes: make(chan string, 64),
 	}
 	for i := range e.opts.Lanes {
 		s.lanes = append(s.lanes, newLane(s, i))
@@ -206,10 +210,14 @@ func (s *slice) keep() {
 	s.mu.Lock()
 	s.reg.at = time.Now()
 	s.mu.Unlock()
+	s.listener.begun() // or nobody could answer to the registration
 	for failures := 0; ; {
 		wait := s.engine.opts.Lease / 4
 		if s.beat() == nil {
 			failures = 0
+			if _, alone := s.alone(); alone {
+				wait = s.aloneTime() / 2
+			}
 			wait -= rand.N(wait / 8)
 		} else {
 			s.client.Refresh(s.engine.life)
@@ -262,7 +270,7 @@ func (s *slice) beat() error {
 	for i, l := range s.lanes {
 		told[i] = l.answered(reg.gen)
 	}
-	list, err := s.register(reg.inc, "0")
+	list, _, err := s.register(reg.inc, "0")
 	if err != nil {
 		return err
 	}
@@ -274,7 +282,7 @@ func (s *slice) beat() error {
 		return s.rejoin(reg, fenced)
 	}
 	for i := range told {
-		if number(list[3+i]) < int64(told[i]) {
+		if number(list[4+i]) < int64(told[i]) {
 			return s.rejoin(reg, writesLost)
 		}
 	}

@@ -143,13 +143,22 @@ func (e *Engine) Terminate(ctx context.Context, app, user string) error {
 
 // controlled takes a message of all nodes' topic.
 func (l *listener) controlled(message string) {
-	if message == "" || message[0] != kindTerminate {
+	if message == "" {
 		return
 	}
-	word, who, ok := strings.Cut(message[1:], ":")
-	at, err := strconv.ParseInt(word, 10, 64)
-	if ok && err == nil {
-		l.terminate(who, at, true)
+	switch body := message[1:]; message[0] {
+	case kindTerminate:
+		word, who, ok := strings.Cut(body, ":")
+		at, err := strconv.ParseInt(word, 10, 64)
+		if ok && err == nil {
+			l.terminate(who, at, true)
+		}
+	case kindNewcomer:
+		l.slice.newcomer(body)
+	case kindWelcome:
+		offer(l.slice.welcomes, body)
+	case kindMark:
+		offer(l.slice.publisher.marks, body)
 	}
 }
 

@@ -16,16 +16,20 @@ import (
 
 var roundsFlag = flag.Int("rounds", 4, "of BenchmarkBesideMemory")
 
-// A node on Redis and one in memory, in turns, under the same load: as many events as
+// A node on Redis that is alone, one that is not, and one in memory, in turns, under the same load: as many events as
 // they take, then so few that both are idle. For -benchtime 1x.
 func BenchmarkBesideMemory(b *testing.B) {
 	start := func(engine string) *testkit.Server {
 		return testkit.Start(b, testkit.Options{Config: "server: {port: 0, drain: 100ms}\nops: {port: 0}\n" + engine +
 			"apps:\n  - {id: app-id, key: app-key, secret: app-secret}\n"})
 	}
-	redis := fmt.Sprintf("engine: {type: redis, redis: {url: %q}}\n", testkit.StartRedis(b).URL())
-	names := []string{"memory", "redis"}
-	nodes := []*testkit.Server{start(""), start(redis)}
+	redis := func() string {
+		return fmt.Sprintf("engine: {type: redis, redis: {url: %q}}\n", testkit.StartRedis(b).URL())
+	}
+	shared := redis()
+	start(shared) // so that the other is not alone
+	names := []string{"memory", "alone", "redis"}
+	nodes := []*testkit.Server{start(""), start(redis()), start(shared)}
 	run := func(b *testing.B, node *testkit.Server, rate float64, duration time.Duration) *load.Report {
 		ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
 		defer cancel()

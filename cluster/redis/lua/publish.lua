@@ -4,7 +4,8 @@
 -- ARGV[1] pre  ARGV[2] publish command
 -- ARGV[3..] groups of four: bits cid ttl body
 --   bits 1: body is the channel's last event for ttl ms, 2: answer subscriptions,
---   4: answer users. body is never looked into.
+--   4: answer users, 8: the node delivers it itself, nobody else is there. body is
+--   never looked into.
 -- reply: two numbers an event, subscriptions and users, 0 when not wanted
 local call, band = redis.call, bit.band
 local pre, pub = ARGV[1], ARGV[2]
@@ -18,7 +19,7 @@ end
 for p = 3, #ARGV, 4 do
   local bits, cid, body = tonumber(ARGV[p]), ARGV[p + 1], ARGV[p + 3]
   local subs, users = 0, 0
-  call(pub, pre .. 'c:' .. cid, body)
+  if band(bits, 8) == 0 then call(pub, pre .. 'c:' .. cid, body) end
   if band(bits, 2) ~= 0 then
     if not incs then
       local t = call('TIME')
