@@ -75,25 +75,32 @@ func (c *sitting) step(o op) {
 }
 
 // connect connects a client, and reports false when it is rightly refused (PROTOCOL 1.35).
-// A connection that was closed may be counted for a moment longer than the gauges
-// do, which is why a wrong refusal gets another chance.
+// A connection that was closed may be counted for a moment longer than the gauges do,
+// and one on another node be heard of a moment late: a wrong refusal gets another
+// chance, and so does a wrong admission where there are several nodes.
 func (c *sitting) connect(o op) bool {
 	c.t.Helper()
-	full := c.m.full(c.nodeOf(o))
+	full := c.m.full()
 	var l *life
 	var err error
+	refused := func() bool { return closedBy(err) == protocol.CodeOverQuota }
 	c.until(func() bool {
 		l, err = c.seat(o)
-		return full || closedBy(err) != protocol.CodeOverQuota
+		if late := full && err == nil && len(c.nodes) > 1; late {
+			c.hangUp(l, "")
+			c.forget(o.actor)
+			return false
+		}
+		return full || !refused()
 	})
-	if full && closedBy(err) == protocol.CodeOverQuota {
+	if full && refused() {
 		return false
 	}
 	if err != nil || full {
 		c.t.Fatalf("%s: connecting while there are %d: %v", o, c.m.connections(), err)
 	}
 	c.read[o.actor] = 0
-	c.m.sit(o.actor, l.id, l.node)
+	c.m.sit(o.actor, l.id)
 	return true
 }
 

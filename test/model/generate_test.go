@@ -112,10 +112,10 @@ func (d *dice) useful(m *model, makers []maker) op {
 		o = d.pick(makers)
 	}
 	if o.actor[0] != 'b' && m.seats[o.actor] == nil {
-		if m.full(0) {
+		if m.full() {
 			return o
 		}
-		m.sit(o.actor, "1."+o.actor, 0)
+		m.sit(o.actor, "1."+o.actor)
 	}
 	m.apply(o)
 	return o
@@ -126,7 +126,7 @@ func (m *model) dull(o op) bool {
 	s := m.seats[o.actor]
 	if s == nil && o.actor[0] != 'b' {
 		s = &seat{client: o.actor}
-		if m.full(0) || o.verb == "close" {
+		if m.full() || o.verb == "close" {
 			return true
 		}
 	}

@@ -16,7 +16,6 @@ type model struct {
 // seat is a client's connection.
 type seat struct {
 	client, id string
-	node       int
 	subs       map[string]string // full channel name → who it is there, "" where nobody asks
 	user, info string            // signed in as; "" not signed in
 	watch      []string
@@ -57,19 +56,13 @@ func newModel(a app, round string) *model {
 	return &model{app: a, round: round, seats: map[string]*seat{}, rooms: map[string]*room{}}
 }
 
-func (m *model) sit(client, socketID string, node int) {
-	m.seats[client] = &seat{client: client, id: socketID, node: node, subs: map[string]string{}}
+func (m *model) sit(client, socketID string) {
+	m.seats[client] = &seat{client: client, id: socketID, subs: map[string]string{}}
 }
 
-// full reports whether a node refuses one more connection.
-func (m *model) full(node int) bool {
-	n := 0
-	for _, s := range m.seats {
-		if s.node == node {
-			n++
-		}
-	}
-	return m.app.connLimit > 0 && n >= m.app.connLimit
+// full reports whether one more connection is refused, on whichever node.
+func (m *model) full() bool {
+	return m.app.connLimit > 0 && m.connections() >= m.app.connLimit
 }
 
 func (m *model) room(ch string) *room {

@@ -240,7 +240,7 @@ func (s *story) truth() *model {
 		}
 		seat := m.seats[x.life.id]
 		if seat == nil {
-			m.sit(x.life.id, x.life.id, 0)
+			m.sit(x.life.id, x.life.id)
 			seat = m.seats[x.life.id]
 		}
 		seat.subs[x.ch] = ""

@@ -16,7 +16,7 @@ type app struct {
 	watchlists, counts     bool
 	refusals               bool // pusher:subscription_error
 	channelLimit, memLimit int  // 0: none
-	connLimit              int  // on one node; 0: none
+	connLimit              int  // on all nodes together; 0: none
 }
 
 // apps are those of nodeConfig. Everything in one app is small, so that its limits
