@@ -52,6 +52,13 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
+// says is what the sender of the spans says of itself.
+func (r *receiver) says(key string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.service[key]
+}
+
 // named returns the spans with a name.
 func (r *receiver) named(name string) (list []*otlp.Span) {
 	r.mu.Lock()

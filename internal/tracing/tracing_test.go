@@ -56,8 +56,8 @@ func TestSpans(t *testing.T) {
 	if err := tr.Close(testkit.Context(t)); err != nil {
 		t.Fatal(err)
 	}
-	if sent, lost := tr.Spans(); sent != 4 || lost != 0 || r.service["service.name"] != "test" {
-		t.Fatalf("%d sent, %d lost, service %v", sent, lost, r.service)
+	if sent, lost := tr.Spans(); sent != 4 || lost != 0 || r.says("service.name") != "test" {
+		t.Fatalf("%d sent, %d lost, service %q", sent, lost, r.says("service.name"))
 	}
 	rs, cs, os, bs := r.named("root")[0], r.named("child")[0], r.named("other")[0], r.named("both")[0]
 	if trace(rs) != given[3:35] || parent(rs) != given[36:52] || trace(cs) != trace(rs) || parent(cs) != id(rs) || rs.Kind != 2 || bs.Kind != 3 {
