@@ -121,7 +121,7 @@ var serverTable = newTable("DUNLIN_", []string{"apps"},
 		"TCP port for operators. 0 takes any free port.",
 		func(c *Config) *int { return &c.Ops.Port }),
 	set("ops.admin_token", token, `""`,
-		"Secret of the admin interface, which `dunlin webhooks` uses. Empty: there is none.",
+		"Secret of the admin interface, which `dunlin webhooks` and `dunlin log` use. Empty: there is none.",
 		func(c *Config) **protocol.Secret { return &c.Ops.AdminToken }),
 
 	set("ops.metrics_apps", limit, "100",

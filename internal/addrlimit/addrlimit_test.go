@@ -60,8 +60,8 @@ func TestEnter(t *testing.T) {
 	}
 }
 
-// TestMemory: more addresses than the table has places come and go; nothing is kept, and those that are
-// refused cost nothing at all.
+// TestMemory: more addresses than the table has places come and go; nothing is kept,
+// and those that are refused cost nothing at all.
 //
 // PITFALLS 26, 29.
 func TestMemory(t *testing.T) {

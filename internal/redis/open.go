@@ -38,10 +38,10 @@ type Client struct {
 //
 // rediss-sentinel and rediss-cluster are these with TLS. In the query tls_ca names a
 // file of the authorities to trust, tls_cert and tls_key those of a certificate to
-// show. Options of go-redis may stand there too, such as pool_size. The user and the password of a
-// redis-sentinel URL are those of Redis; sentinel_username and sentinel_password
-// in the query are the Sentinels' own. No error quotes the URL, which may hold a
-// password.
+// show. Options of go-redis may stand there too, such as pool_size. The user and the
+// password of a redis-sentinel URL are those of Redis; sentinel_username and
+// sentinel_password in the query are the Sentinels' own. No error quotes the URL,
+// which may hold a password.
 func Open(text string) (*Client, error) {
 	silence.Do(func() { goredis.SetLogger(silent{}) })
 	scheme, rest, ok := strings.Cut(text, "://")
