@@ -292,3 +292,30 @@ func TestOffersAreBounded(t *testing.T) {
 		t.Errorf("%d events were taken, of at most %d", taken, most)
 	}
 }
+
+// A node that has just begun may read the note of a terminated user before the message
+// comes: the message counts, a note alone that stood there before does not.
+func TestTerminatedWhileANodeBegins(t *testing.T) {
+	t.Parallel()
+	r := testkit.StartRedis(t)
+	for _, user := range []string{"ann", "bob"} {
+		if _, err := r.Do("ZADD", "dunlin:{0}:tm", "1000", "app\n"+user); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a, o := begin(t, r.URL())
+	l := a.slices[0].listener
+	testkit.Until(t, "the notes are read", func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return len(l.before) == 2
+	})
+	if _, err := r.Do("PUBLISH", l.control, "T1000:app\nann"); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Until(t, "ann alone is terminated", func() bool {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		return slices.Equal(o.ended, []string{"ann"})
+	})
+}

@@ -36,7 +36,7 @@ type listener struct {
 	questions  map[uint64]*question
 	toAsk      []*question
 	terminated map[string]int64 // "app\nuser" → Redis' time, that were handled
-	noted      bool             // what stood there when the process began is in terminated
+	before     map[string]int64 // the same, that stood there when the process began; set once
 }
 
 func newListener(s *slice) *listener {

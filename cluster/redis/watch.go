@@ -151,7 +151,7 @@ func (l *listener) controlled(message string) {
 		word, who, ok := strings.Cut(body, ":")
 		at, err := strconv.ParseInt(word, 10, 64)
 		if ok && err == nil {
-			l.terminate(who, at, true)
+			l.terminate(who, at)
 		}
 	case kindNewcomer:
 		l.slice.newcomer(body)
@@ -165,9 +165,8 @@ func (l *listener) controlled(message string) {
 // terminatedFor is how long Redis keeps notes of terminated users, in ms.
 const terminatedFor = 60_000
 
-// terminate has the Handler end a user's connections, unless that was done; with
-// act false the note is only remembered.
-func (l *listener) terminate(who string, at int64, act bool) {
+// terminate has the Handler end a user's connections, unless that was done.
+func (l *listener) terminate(who string, at int64) {
 	l.mu.Lock()
 	done := l.terminated[who] >= at
 	l.terminated[who] = max(l.terminated[who], at)
@@ -180,7 +179,7 @@ func (l *listener) terminate(who string, at int64, act bool) {
 	}
 	l.mu.Unlock()
 	app, user, ok := strings.Cut(who, "\n")
-	if done || !act || !ok {
+	if done || !ok {
 		return
 	}
 	e := l.slice.engine
@@ -188,17 +187,28 @@ func (l *listener) terminate(who string, at int64, act bool) {
 }
 
 // catchTerminated finds users that were terminated while nobody listened. What
-// stands there at the first time was not meant for this process.
+// stands there at the first time was not meant for this process, unless a message
+// says so as well.
 func (l *listener) catchTerminated() {
 	ctx, cancel := context.WithTimeout(l.slice.engine.life, commandTime)
 	defer cancel()
 	list, err := l.slice.client.ZRangeWithScores(ctx, l.slice.pre+"tm", 0, -1).Result()
-	l.slice.saw(err)
-	l.mu.Lock()
-	act := l.noted
-	l.noted = l.noted || err == nil
-	l.mu.Unlock()
+	if l.slice.saw(err); err != nil {
+		return
+	}
+	found := make(map[string]int64, len(list))
 	for _, z := range list {
-		l.terminate(text(z.Member), int64(z.Score), act)
+		found[text(z.Member)] = int64(z.Score)
+	}
+	l.mu.Lock()
+	first := l.before == nil
+	if first {
+		l.before = found
+	}
+	l.mu.Unlock()
+	for who, at := range found {
+		if !first && l.before[who] < at {
+			l.terminate(who, at)
+		}
 	}
 }
