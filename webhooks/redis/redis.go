@@ -11,6 +11,7 @@ import (
 	"errors"
 	"hash/fnv"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -62,6 +63,7 @@ type Queue struct {
 	// Guarded by mu
 	taken   map[string]place // id → where it is, of what was handed out here
 	groups  []bool           // by slice: there is a group
+	heirs   []bool           // by slice: what the dead had taken may not all be here
 	claimed []time.Time      // by slice: when abandoned entries were looked for
 	owned   []bool           // by slice
 	asked   time.Time        // when owned was found out
@@ -93,7 +95,7 @@ func New(o Options) (*Queue, error) {
 	slices := shared.Slices()
 	q := &Queue{
 		o: o, shared: shared, wake: make(chan struct{}, 1),
-		taken: make(map[string]place), groups: make([]bool, slices), claimed: make([]time.Time, slices), owned: make([]bool, slices),
+		taken: make(map[string]place), groups: make([]bool, slices), heirs: make([]bool, slices), claimed: make([]time.Time, slices), owned: make([]bool, slices),
 	}
 	q.life, q.end = context.WithCancel(context.Background())
 	return q, nil
@@ -223,6 +225,9 @@ func (q *Queue) read(ctx context.Context, s, most int) ([]goredis.XMessage, erro
 	if err := q.ensureGroup(ctx, s); err != nil {
 		return nil, err
 	}
+	if found, err := q.inherit(ctx, s, most); err != nil || len(found) > 0 {
+		return found, q.noGroup(s, err)
+	}
 	q.mu.Lock()
 	claim := time.Since(q.claimed[s]) > q.o.Idle/2
 	if claim {
@@ -286,6 +291,47 @@ func (q *Queue) consumer() string { return cmp.Or(q.o.Node, "alone") }
 // ownedFor is how long a node takes from a slice without asking who lives.
 const ownedFor = 2 * time.Second
 
+// inherit takes what nodes had taken that are dead by now, before what is new: of a
+// channel it is the older. A node that only stops may be about to settle what it
+// took a moment ago.
+func (q *Queue) inherit(ctx context.Context, s, most int) (found []goredis.XMessage, err error) {
+	q.mu.Lock()
+	heir := q.heirs[s]
+	q.heirs[s] = false
+	q.mu.Unlock()
+	if !heir {
+		return nil, nil
+	}
+	stream := q.key(s, "wh")
+	consumers, err := q.client(s).XInfoConsumers(ctx, stream, group).Result()
+	if err != nil {
+		return nil, err
+	}
+	living := append(q.living(ctx, s), q.consumer())
+	for _, c := range consumers {
+		if c.Pending == 0 || slices.Contains(living, c.Name) || len(found) >= most {
+			continue
+		}
+		pending, err := q.client(s).XPendingExt(ctx, &goredis.XPendingExtArgs{
+			Stream: stream, Group: group, Start: "-", End: "+", Count: int64(most - len(found)), Consumer: c.Name,
+		}).Result()
+		if err != nil || len(pending) == 0 {
+			return found, err
+		}
+		ids := make([]string, len(pending))
+		for i := range pending {
+			ids[i] = pending[i].ID
+		}
+		taken, err := q.client(s).XClaim(ctx, &goredis.XClaimArgs{
+			Stream: stream, Group: group, Consumer: q.consumer(), MinIdle: q.o.Idle / 6, Messages: ids,
+		}).Result()
+		if found = append(found, taken...); err != nil {
+			return found, err
+		}
+	}
+	return found, nil
+}
+
 // own says which slices are this node's to take from: each slice is of the node
 // that comes first for it, of those that live. For a moment two may believe so;
 // an entry is handed out once all the same.
@@ -299,6 +345,7 @@ func (q *Queue) own(ctx context.Context) []bool {
 	owned := make([]bool, len(q.owned))
 	for s := range owned {
 		owned[s] = q.o.Node == "" || firstFor(s, q.living(ctx, s), q.o.Node)
+		q.heirs[s] = q.o.Node != ""
 	}
 	q.owned = owned
 	return owned

@@ -92,3 +92,47 @@ func TestOneTakerForEachSlice(t *testing.T) {
 		}
 	}
 }
+
+// What a dead node had taken comes before what is new, and long before anybody else's
+// would be taken for abandoned.
+func TestInherited(t *testing.T) {
+	t.Parallel()
+	r := testkit.StartRedis(t)
+	lives := func(node string) {
+		if _, err := r.Do("ZADD", "dunlin:{0}:hb", "1", node+".1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := Options{URL: r.URL(), Node: "a", Idle: 3 * time.Second, Poll: 5 * time.Millisecond}
+	add := func(q *Queue, name protocol.HookType) {
+		t.Helper()
+		if err := q.Append(t.Context(), webhooks.Event{App: "1", Name: name, Channel: "c", At: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lives("a")
+	a := open(t, o)
+	add(a, protocol.HookOccupied)
+	if list, err := a.Take(t.Context(), 10); err != nil || len(list) != 1 {
+		t.Fatal(list, err)
+	}
+	testkit.Until(t, "it was long ago", func() bool {
+		idle, err := a.client(0).XInfoConsumers(t.Context(), a.key(0, "wh"), group).Result()
+		return err == nil && idle[0].Idle > o.Idle/6
+	})
+	a.Close()
+	if _, err := r.Do("ZREM", "dunlin:{0}:hb", "a.1"); err != nil {
+		t.Fatal(err)
+	}
+	lives("b")
+	o.Node = "b"
+	b := open(t, o)
+	b.claimed[0] = time.Now() // nothing is taken for abandoned now
+	add(b, protocol.HookVacated)
+	for _, want := range []protocol.HookType{protocol.HookOccupied, protocol.HookVacated} {
+		list, err := b.Take(t.Context(), 1)
+		if err != nil || len(list) != 1 || list[0].Name != want {
+			t.Fatalf("%+v, %v, want %s", list, err, want)
+		}
+	}
+}
