@@ -68,7 +68,7 @@ func sentToTLS(t *testing.T, base string, header http.Header) {
 	}
 }
 
-// PROTOCOL 1.35: the port speaks TLS, and who comes without hears 4000.
+// PROTOCOL 1.1, 1.35, 5.15: the port speaks TLS, and who comes without hears 4000.
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	for _, transport := range transports() {

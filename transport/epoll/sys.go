@@ -3,6 +3,7 @@
 package epoll
 
 import (
+	"encoding/binary"
 	"os"
 	"unsafe"
 
@@ -89,4 +90,29 @@ func sysShutdown(fd int32) {
 	unix.Shutdown(int(fd), unix.SHUT_WR) // an error means that the peer is gone: input says so
 }
 
-func sysPeer(fd int32) (unix.Sockaddr, error) { return unix.Getpeername(int(fd)) }
+// sysPeer is getpeername(2). The library's asks for the protocol of an address too,
+// which is a second call for each connection.
+//
+//go:noinline
+func sysPeer(fd int32) (unix.Sockaddr, error) {
+	a := new(unix.RawSockaddrAny)
+	size := uint32(unix.SizeofSockaddrAny)
+	_, _, errno := unix.RawSyscall(unix.SYS_GETPEERNAME, uintptr(fd), uintptr(unsafe.Pointer(a)), uintptr(unsafe.Pointer(&size)))
+	if errno != 0 {
+		return nil, os.NewSyscallError("getpeername", errno)
+	}
+	switch a.Addr.Family {
+	case unix.AF_INET:
+		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(a))
+		return &unix.SockaddrInet4{Port: networkOrder(&in.Port), Addr: in.Addr}, nil
+	case unix.AF_INET6:
+		in := (*unix.RawSockaddrInet6)(unsafe.Pointer(a))
+		return &unix.SockaddrInet6{Port: networkOrder(&in.Port), ZoneId: in.Scope_id, Addr: in.Addr}, nil
+	}
+	return unix.Getpeername(int(fd))
+}
+
+// networkOrder reads a port.
+func networkOrder(port *uint16) int {
+	return int(binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(port))[:]))
+}
