@@ -165,7 +165,7 @@ func StartRedisOn(t testing.TB, args func(port int) []string) *Redis {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	for range 20 {
-		port := freePort(t)
+		port := FreePort(t)
 		if port > 50_000 {
 			continue
 		}
@@ -183,7 +183,9 @@ func StartRedisOn(t testing.TB, args func(port int) []string) *Redis {
 	return nil
 }
 
-func freePort(t testing.TB) int {
+// FreePort is a port of the loopback that nobody listens on now, for programs that can
+// not be given port 0.
+func FreePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

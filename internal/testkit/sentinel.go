@@ -40,7 +40,7 @@ func StartSentinel(t testing.TB) *Watched {
 // startSentinel starts a Sentinel that knows of the master and of its replica.
 func startSentinel(t testing.TB, host, master string) (addr string) {
 	t.Helper()
-	port := strconv.Itoa(freePort(t))
+	port := strconv.Itoa(FreePort(t))
 	file := filepath.Join(t.TempDir(), "sentinel.conf")
 	text := fmt.Sprintf("port %s\nbind 127.0.0.1\nsentinel monitor main %s %s 1\nsentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 5000\n", port, host, master)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {

@@ -4,7 +4,6 @@ package chaos
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -29,7 +28,7 @@ func (w *world) newHost() host {
 		return w.namespaceHost()
 	}
 	return host{
-		listen: "127.0.0.1", port: freePort(w.t), hooks: w.receiver("127.0.0.1"),
+		listen: "127.0.0.1", port: testkit.FreePort(w.t), hooks: w.receiver("127.0.0.1"),
 		link: testkit.StartTCPProxy(w.t, "", w.redis.Socket),
 	}
 }
@@ -86,14 +85,4 @@ func ip(t testing.TB, args ...string) {
 	if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
 		t.Fatalf("ip %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
-}
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
